@@ -1,0 +1,27 @@
+//! What flows through a job: records, time, keys, clocks, counters, fixed-point money and errors.
+//!
+//! Nothing here knows threads, files, sockets or the machine's clock. A type belongs here only when at
+//! least two of network, state and operators need it.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod counters;
+pub mod element;
+pub mod error;
+pub mod key;
+pub mod money;
+pub mod random;
+pub mod record;
+pub mod symbol;
+pub mod time;
+
+pub use clock::{Clock, ManualClock};
+pub use counters::{Counter, Counters};
+pub use element::{Barrier, Control, Element, Marker, Stamped};
+pub use error::{Error, ErrorKind, Result};
+pub use key::{Key, KeyGroups, stable_hash};
+pub use money::{Notional, Price, Size, Volume};
+pub use random::Random;
+pub use record::Record;
+pub use symbol::Symbol;
+pub use time::{Span, TimeUnits, Timestamp};

@@ -1,0 +1,140 @@
+//! Chains: one operator after another, fused by the compiler as iterator adapters are.
+
+use std::marker::PhantomData;
+
+use tailwater_core::{Error, Result, Stamped, Timestamp};
+use tailwater_state::{SnapshotReader, SnapshotWriter};
+
+use crate::{Collect, Description, Operator, OperatorContext};
+
+/// The empty chain: what comes in goes out.
+pub struct Identity<T>(PhantomData<fn(T) -> T>);
+
+impl<T> Default for Identity<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Clone for Identity<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T: 'static> Operator for Identity<T> {
+    type In = T;
+    type Out = T;
+
+    #[inline(always)]
+    fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<T>) {
+        out.record(at, value);
+    }
+
+    fn describe(&self, _: &mut Vec<Description>) {}
+}
+
+/// `A`, then `B`.
+#[derive(Clone)]
+pub struct Then<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A, B> Then<A, B> {
+    /// `first`, then `second`.
+    pub fn new(first: A, second: B) -> Self {
+        Self { first, second }
+    }
+}
+
+/// The output of a chain's first operator: calls the second.
+struct Link<'a, B, C> {
+    next: &'a mut B,
+    out: &'a mut C,
+}
+
+impl<B: Operator, C: Collect<B::Out>> Collect<B::In> for Link<'_, B, C> {
+    #[inline(always)]
+    fn record(&mut self, at: Timestamp, value: B::In) {
+        self.next.on_record(at, value, self.out);
+    }
+
+    #[inline]
+    fn watermark(&mut self, watermark: Timestamp) {
+        self.next.on_watermark(watermark, self.out);
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.out.has_room() && !self.next.is_pending()
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.out.fail(error);
+    }
+}
+
+impl<A, B> Operator for Then<A, B>
+where
+    A: Operator,
+    B: Operator<In = A::Out>,
+{
+    type In = A::In;
+    type Out = B::Out;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.first.open(context)?;
+        self.second.open(context)
+    }
+
+    #[inline(always)]
+    fn on_record(&mut self, at: Timestamp, value: A::In, out: &mut impl Collect<B::Out>) {
+        self.first.on_record(at, value, &mut Link { next: &mut self.second, out });
+    }
+
+    #[inline]
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<A::In>>, out: &mut impl Collect<B::Out>) {
+        self.first.on_batch(batch, &mut Link { next: &mut self.second, out });
+    }
+
+    #[inline]
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<B::Out>) {
+        self.first.on_watermark(watermark, &mut Link { next: &mut self.second, out });
+    }
+
+    #[inline]
+    fn is_pending(&self) -> bool {
+        self.first.is_pending() || self.second.is_pending()
+    }
+
+    fn resume(&mut self, out: &mut impl Collect<B::Out>) {
+        // What is further down came first.
+        if self.second.is_pending() {
+            self.second.resume(out);
+        }
+        if self.first.is_pending() && !self.second.is_pending() {
+            self.first.resume(&mut Link { next: &mut self.second, out });
+        }
+    }
+
+    fn on_end(&mut self, out: &mut impl Collect<B::Out>) {
+        self.first.on_end(&mut Link { next: &mut self.second, out });
+        self.second.on_end(out);
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        into.scope("0", |into| self.first.snapshot(into))?;
+        into.scope("1", |into| self.second.snapshot(into))
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        from.scope("0", |from| self.first.restore(from))?;
+        from.scope("1", |from| self.second.restore(from))
+    }
+
+    fn describe(&self, into: &mut Vec<Description>) {
+        self.first.describe(into);
+        self.second.describe(into);
+    }
+}

@@ -1,0 +1,21 @@
+//! What happens to a record on one core: chains of operators, windows, aggregates, sources and sinks.
+//!
+//! Operators see clean callbacks (record, watermark, snapshot, end) and never the network, threads or a
+//! clock. Chains are generic: an operator calls the next one directly, and nothing is `dyn` on the way.
+#![forbid(unsafe_code)]
+
+pub mod aggregate;
+pub mod blame;
+pub mod chain;
+pub mod operator;
+pub mod sink;
+pub mod source;
+pub mod stateless;
+pub mod watermarks;
+
+pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
+pub use chain::{Identity, Then};
+pub use operator::{Collect, Description, Operator, OperatorContext};
+pub use sink::{Sink, SinkContext, SinkWriter};
+pub use source::{Polled, Source, SourceContext, SplitReader, Waker};
+pub use watermarks::{WatermarkGenerator, Watermarks};

@@ -1,0 +1,138 @@
+//! The two traits that every chain is made of: an operator, and where its output goes.
+
+use tailwater_core::{Counters, Error, KeyGroups, Result, Stamped, Timestamp};
+use tailwater_state::{SnapshotReader, SnapshotWriter};
+
+/// One step of a chain. Each core has its own instance; the engine calls it from one thread only.
+///
+/// The life of an instance: `open`, perhaps `restore`, then records, watermarks and snapshots in any
+/// order, the watermark [`Timestamp::MAX`] at the end of the input, and `on_end`.
+pub trait Operator: Send + 'static {
+    /// What comes in.
+    type In;
+    /// What goes out.
+    type Out;
+
+    /// Called once, before anything else, on the core that the instance will run on.
+    ///
+    /// # Errors
+    /// When the operator cannot run as configured.
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// One record.
+    fn on_record(&mut self, at: Timestamp, value: Self::In, out: &mut impl Collect<Self::Out>);
+
+    /// A batch of records in order; empties it. Keyed operators override this to look many keys up at once.
+    #[inline]
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<Self::In>>, out: &mut impl Collect<Self::Out>) {
+        for Stamped { at, value } in batch.drain(..) {
+            self.on_record(at, value, out);
+        }
+    }
+
+    /// The watermark has risen to `watermark`. An operator finishes all its work for it, then hands it
+    /// on with [`Collect::watermark`] (SEMANTICS 20). One whose work would overfill `out` stops, says so in
+    /// [`is_pending`](Operator::is_pending), and goes on in [`resume`](Operator::resume).
+    #[inline]
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
+        out.watermark(watermark);
+    }
+
+    /// Whether work for the last watermark is left. Nothing else is called until it is done.
+    #[inline]
+    fn is_pending(&self) -> bool {
+        false
+    }
+
+    /// Goes on with pending work for as long as `out` has room.
+    #[inline]
+    fn resume(&mut self, out: &mut impl Collect<Self::Out>) {
+        let _ = out;
+    }
+
+    /// The input has ended; the watermark [`Timestamp::MAX`] came before. Emits what is left.
+    fn on_end(&mut self, out: &mut impl Collect<Self::Out>) {
+        let _ = out;
+    }
+
+    /// Writes what the operator remembers.
+    ///
+    /// # Errors
+    /// When a value cannot be archived.
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        let _ = into;
+        Ok(())
+    }
+
+    /// Reads back what [`snapshot`](Operator::snapshot) wrote; called after `open` and before any record.
+    ///
+    /// # Errors
+    /// When the bytes are not what this operator wrote.
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        let _ = from;
+        Ok(())
+    }
+
+    /// Appends a line for each operator inside, for `explain`.
+    fn describe(&self, into: &mut Vec<Description>);
+}
+
+/// Where an operator's output goes: the next operator of the chain, or the end of the task.
+pub trait Collect<T> {
+    /// Takes one record.
+    fn record(&mut self, at: Timestamp, value: T);
+
+    /// Takes a watermark, after all the records that were emitted because of it.
+    fn watermark(&mut self, watermark: Timestamp);
+
+    /// Whether an operator that has much to emit may go on. Output is never refused: a single record's
+    /// results always fit.
+    fn has_room(&self) -> bool;
+
+    /// Ends the job with an error of user code.
+    fn fail(&mut self, error: Error);
+}
+
+/// What an instance is told when it is opened.
+#[derive(Clone, Debug)]
+pub struct OperatorContext {
+    /// Which core this is, from zero.
+    pub core: u32,
+    /// How many cores run the job.
+    pub cores: u32,
+    /// How keys fall into key groups; the core owns `key_groups.range(core, cores)`.
+    pub key_groups: KeyGroups,
+    /// Where named counts are registered.
+    pub counters: Counters,
+}
+
+impl OperatorContext {
+    /// A single core with its own counters, for tests and harnesses.
+    pub fn single_core() -> Self {
+        Self {
+            core: 0,
+            cores: 1,
+            key_groups: KeyGroups::default_for(1),
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// An operator as `explain` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The operator's name: its kind, or what the user called it.
+    pub name: String,
+    /// What it does in particular: `tumbling 1s`, for instance. May be empty.
+    pub detail: String,
+}
+
+impl Description {
+    /// An operator's line.
+    pub fn new(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), detail: detail.into() }
+    }
+}

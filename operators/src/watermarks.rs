@@ -1,0 +1,92 @@
+//! Watermark strategies: how far event time has surely come, judged from the records of one split.
+
+use tailwater_core::{Span, Timestamp};
+
+/// Judges from the records of one split how far event time has come.
+pub trait WatermarkGenerator<T>: Clone + Send + 'static {
+    /// A record with its event time, in order of arrival.
+    fn on_record(&mut self, record: &T, at: Timestamp);
+
+    /// No later record is expected at or below this instant; [`Timestamp::MIN`] before the first record.
+    /// What is not above the last answer is ignored (SEMANTICS 11).
+    fn watermark(&self) -> Timestamp;
+}
+
+/// A strategy: a generator for each split, and after how long a silent split is idle.
+#[derive(Clone, Debug)]
+pub struct Watermarks<G> {
+    /// Cloned for each split.
+    pub generator: G,
+    /// A split without records for so long does not hold back the others.
+    pub idle_after: Option<Span>,
+}
+
+/// Records come at most so much later than the newest before them (SEMANTICS 10).
+#[derive(Clone, Debug)]
+pub struct Bounded {
+    newest: Timestamp,
+    delay: Span,
+}
+
+impl<T> WatermarkGenerator<T> for Bounded {
+    #[inline]
+    fn on_record(&mut self, _: &T, at: Timestamp) {
+        self.newest = self.newest.max(at);
+    }
+
+    #[inline]
+    fn watermark(&self) -> Timestamp {
+        if self.newest == Timestamp::MIN {
+            return Timestamp::MIN;
+        }
+        self.newest - self.delay - Span(1)
+    }
+}
+
+impl Watermarks<Bounded> {
+    /// Records may come up to `delay` out of order: the watermark is the newest timestamp minus `delay`
+    /// minus one nanosecond.
+    pub fn bounded(delay: Span) -> Self {
+        Self { generator: Bounded { newest: Timestamp::MIN, delay }, idle_after: None }
+    }
+
+    /// Timestamps never go back within a split.
+    pub fn monotonous() -> Self {
+        Self::bounded(Span::ZERO)
+    }
+}
+
+impl<G> Watermarks<G> {
+    /// A strategy of the user's.
+    pub fn custom(generator: G) -> Self {
+        Self { generator, idle_after: None }
+    }
+
+    /// A split without records for `span` is idle: it does not hold back the watermark until it speaks
+    /// again.
+    #[must_use]
+    pub fn idle_after(mut self, span: Span) -> Self {
+        self.idle_after = Some(span);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tailwater_core::TimeUnits;
+
+    // SEMANTICS 10
+    #[test]
+    fn bounded_and_monotonous() {
+        let mut bounded = Watermarks::bounded(10.nanos()).generator;
+        assert_eq!(WatermarkGenerator::<()>::watermark(&bounded), Timestamp::MIN);
+        for at in [100, 90, 105] {
+            bounded.on_record(&(), Timestamp(at));
+        }
+        assert_eq!(WatermarkGenerator::<()>::watermark(&bounded), Timestamp(94));
+        let mut monotonous = Watermarks::monotonous().generator;
+        monotonous.on_record(&(), Timestamp(i64::MIN + 1));
+        assert_eq!(WatermarkGenerator::<()>::watermark(&monotonous), Timestamp::MIN);
+    }
+}
