@@ -12,6 +12,7 @@ pub mod sink;
 pub mod source;
 pub mod stateless;
 pub mod watermarks;
+pub mod window;
 
 pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
@@ -19,3 +20,4 @@ pub use operator::{Collect, Description, Operator, OperatorContext};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Polled, Source, SourceContext, SplitReader, Waker};
 pub use watermarks::{WatermarkGenerator, Watermarks};
+pub use window::{Fired, LateRecords, Session, Sliding, Tumbling, Window, WindowResult};
