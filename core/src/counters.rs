@@ -1,7 +1,7 @@
 //! Named counts that operators and connectors keep, and that reports and dashboards read.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// A count with one writer and any number of readers. An update is a plain load and store.
@@ -19,6 +19,29 @@ impl Counter {
     /// The count so far.
     #[inline]
     pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down, with one writer and any number of readers.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicI64>);
+
+impl Gauge {
+    /// A gauge that shows `value`.
+    pub fn new(value: i64) -> Self {
+        Self(Arc::new(AtomicI64::new(value)))
+    }
+
+    /// Shows `value` from now on.
+    #[inline]
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// What was shown last.
+    #[inline]
+    pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }

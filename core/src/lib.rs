@@ -16,7 +16,7 @@ pub mod symbol;
 pub mod time;
 
 pub use clock::{Clock, ManualClock};
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, Gauge};
 pub use element::{Barrier, Control, Element, Marker, Stamped};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyGroups, stable_hash};

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! How elements travel between cores: rings inside a process, and who owns which key.
+//!
+//! Nothing here knows what a record means, what state is, or which operator sends it.
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod mesh;
+pub mod park;
+pub mod route;
+mod sync;
+
+pub use channel::{Polled, Receiver, Sender, channel};
+pub use mesh::{Ends, mesh};
+pub use park::Parker;
+pub use route::Route;

@@ -1,0 +1,42 @@
+//! Which core a key belongs to: hash, then key group, then the core that owns it.
+
+use tailwater_core::KeyGroups;
+
+/// The owners of all key groups, looked up instead of computed.
+#[derive(Clone, Debug)]
+pub struct Route {
+    groups: KeyGroups,
+    owners: Box<[u16]>,
+}
+
+impl Route {
+    /// Contiguous ranges of key groups on `cores` cores.
+    pub fn new(groups: KeyGroups, cores: u32) -> Self {
+        let owners = (0..groups.count()).map(|group| groups.owner(group, cores) as u16).collect();
+        Self { groups, owners }
+    }
+
+    /// The core that owns a key with this hash.
+    #[inline]
+    pub fn core_of_hash(&self, hash: u64) -> usize {
+        if self.owners.len() == 1 {
+            return 0;
+        }
+        self.owners[self.groups.of_hash(hash) as usize].into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_agrees_with_the_ranges() {
+        let groups = KeyGroups::new(12).unwrap_or_else(|error| panic!("{error}"));
+        let route = Route::new(groups, 5);
+        for hash in 0..1000u64 {
+            let core = route.core_of_hash(hash) as u32;
+            assert!(groups.range(core, 5).contains(&groups.of_hash(hash)));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The handle of a running job: look at it, stop it, wait for its report.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tailwater_core::{Counters, Error, ErrorKind, Result};
+
+use super::{CoreOutcome, Shared};
+use crate::config::Driver;
+use crate::control::{Control, Mode};
+use crate::latency::{LatencySummary, Percentiles, histogram, judge};
+use crate::metrics::LiveMetrics;
+use crate::report::{CoreReport, Report, SourceReport};
+
+/// A running job. Dropping the handle aborts the job and waits for its threads; [`join`](JobHandle::join)
+/// lets it finish.
+#[must_use = "dropping the handle aborts the job: call `join`"]
+pub struct JobHandle {
+    shared: Shared,
+    driver: Driver,
+    threads: Vec<JoinHandle<Vec<CoreOutcome>>>,
+    warnings: Vec<String>,
+    started_ns: u64,
+}
+
+/// Stops a job from another thread or a signal handler's.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Control>);
+
+impl Stopper {
+    /// Sources end, what is in flight is worked off, windows close, sinks are flushed.
+    pub fn drain(&self) {
+        self.0.drain();
+    }
+
+    /// Every core stops at its next round; the job ends with an error.
+    pub fn abort(&self) {
+        self.0.fail(Error::new(ErrorKind::Cancelled, "the job was aborted"));
+    }
+}
+
+impl JobHandle {
+    pub(super) fn new(
+        shared: Shared,
+        driver: Driver,
+        threads: Vec<JoinHandle<Vec<CoreOutcome>>>,
+        warnings: Vec<String>,
+    ) -> Self {
+        let started_ns = shared.clock.monotonic_ns();
+        Self { shared, driver, threads, warnings, started_ns }
+    }
+
+    /// How far the job is.
+    pub fn metrics(&self) -> LiveMetrics {
+        LiveMetrics::of(&self.shared.sources)
+    }
+
+    /// The named counts of the job.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// What went otherwise than asked.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether all cores have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Stops the job from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shared.control.clone())
+    }
+
+    /// Sources end, what is in flight is worked off; wait for it with [`join`](JobHandle::join).
+    pub fn stop(&self) {
+        self.shared.control.drain();
+    }
+
+    /// Asks every source for a barrier; returns the checkpoint's number. The snapshots go to the
+    /// [`SnapshotTaker`](crate::SnapshotTaker) that the job was started with.
+    pub fn request_barrier(&self) -> u64 {
+        self.shared.control.request_barrier()
+    }
+
+    /// Waits for the job to end.
+    ///
+    /// # Errors
+    /// The first error that a core met.
+    pub fn join(mut self) -> Result<Report> {
+        let outcomes = self.wait();
+        match self.shared.control.take_failure() {
+            Some(error) => Err(error.context(format!("job `{}` failed", self.shared.graph.name))),
+            None => Ok(self.report(outcomes)),
+        }
+    }
+
+    fn wait(&mut self) -> Vec<CoreOutcome> {
+        let mut outcomes = Vec::new();
+        for thread in self.threads.drain(..) {
+            match thread.join() {
+                Ok(of_thread) => outcomes.extend(of_thread),
+                Err(payload) => self.shared.control.fail(super::panic_error("core", &*payload)),
+            }
+        }
+        outcomes
+    }
+
+    fn report(&self, outcomes: Vec<CoreOutcome>) -> Report {
+        let shared = &self.shared;
+        let ended_ns = shared.clock.monotonic_ns();
+        let mut floor_histogram = histogram();
+        for outcome in &outcomes {
+            // Both have the bounds of `histogram()`, so one can be added to the other.
+            let _ = floor_histogram.add(outcome.floor.histogram());
+        }
+        let mut latency_histogram = histogram();
+        let mut by_pair = std::collections::BTreeMap::new();
+        for entry in shared.latency.entries() {
+            let _ = latency_histogram.add(&entry.histogram);
+            let pair = by_pair.entry((entry.source, entry.sink.clone())).or_insert_with(histogram);
+            let _ = pair.add(&entry.histogram);
+        }
+        let source_names: Vec<_> = shared
+            .graph
+            .nodes
+            .iter()
+            .filter(|node| node.is_source)
+            .map(|node| &node.name)
+            .collect();
+        let latency = by_pair.into_iter().map(|((source, sink), histogram)| LatencySummary {
+            source: source_names
+                .get(source as usize)
+                .map_or_else(String::new, |name| name.to_string()),
+            sink: sink.to_string(),
+            percentiles: Percentiles::from(&histogram),
+        });
+        let mut sources: Vec<SourceReport> = Vec::new();
+        for gauges in shared.sources.all() {
+            let records = gauges.records.get();
+            match sources.iter_mut().find(|source| source.name == *gauges.name) {
+                Some(source) => source.records += records,
+                None => sources.push(SourceReport { name: gauges.name.to_string(), records }),
+            }
+        }
+        let counters = shared.counters.all();
+        let outputs = counters
+            .iter()
+            .filter(|(name, _)| name.ends_with(".records_out"))
+            .map(|(_, n)| n)
+            .sum();
+        let objectives = &shared.graph.objectives;
+        Report {
+            job: shared.graph.name.clone(),
+            driver: match self.driver {
+                Driver::Glommio => "glommio".to_owned(),
+                Driver::Threads => "threads".to_owned(),
+                Driver::Seeded(seed) => format!("seeded {seed}"),
+            },
+            secs: ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
+            records: sources.iter().map(|source| source.records).sum(),
+            sources,
+            outputs,
+            cores: outcomes.iter().map(|outcome| self.core_report(outcome.core)).collect(),
+            latency: latency.collect(),
+            floor: Percentiles::from(&floor_histogram),
+            objectives: objectives
+                .iter()
+                .map(|objective| judge(*objective, &latency_histogram, &floor_histogram))
+                .collect(),
+            counters,
+            warnings: self.warnings.clone(),
+            latency_histogram,
+            floor_histogram,
+        }
+    }
+
+    fn core_report(&self, core: u32) -> CoreReport {
+        let gauges = &self.shared.cores[core as usize];
+        let (busy, idle, blocked) =
+            (gauges.busy_ns.get(), gauges.idle_ns.get(), gauges.blocked_ns.get());
+        let share = |ns: u64| ns as f64 / (busy + idle + blocked).max(1) as f64;
+        CoreReport {
+            core,
+            cpu: self.shared.placement.cpu(core),
+            busy: share(busy),
+            idle: share(idle),
+            back_pressured: share(blocked),
+            longest_round_ns: gauges.longest_round_ns.get().max(0) as u64,
+        }
+    }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        if self.threads.is_empty() {
+            return;
+        }
+        if self.shared.control.mode() != Mode::Aborted {
+            self.shared.control.abort();
+        }
+        self.wait();
+    }
+}

@@ -1,0 +1,165 @@
+//! The job as a graph: nodes and edges that are known before anything runs.
+
+pub mod edge;
+pub mod explain;
+
+use std::any::type_name;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tailwater_core::{Error, Result};
+use tailwater_operators::{Description, Operator};
+
+use crate::config::Objective;
+use crate::task::stage::{StagePlan, TaskPlan};
+use crate::task::{InputPlan, OutputPlan};
+
+pub use edge::{Edge, InboxPlan, OutboxPlan};
+
+/// How the records of an edge are spread over the cores that read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partition {
+    /// Each core reads its own.
+    Forward,
+    /// To the core that owns the key.
+    ByKey,
+    /// All to the first core.
+    Global,
+    /// To each core in turn.
+    Rebalance,
+}
+
+/// A task of the job, before it is put onto cores.
+pub struct Node {
+    /// Unique in the job.
+    pub name: Arc<str>,
+    /// The operators of its chain, in order.
+    pub operators: Vec<Description>,
+    /// Whether it reads a source.
+    pub is_source: bool,
+    /// The sink that its output goes to, if it leaves the job.
+    pub sink: Option<String>,
+    /// Whether it runs on the first core only.
+    pub single_core: bool,
+    pub(crate) plan: Box<dyn TaskPlan>,
+}
+
+/// An edge between two nodes.
+#[derive(Clone, Debug)]
+pub struct EdgeInfo {
+    /// The node that writes it, once there is one.
+    pub from: Option<usize>,
+    /// The node that reads it, once there is one.
+    pub to: Option<usize>,
+    /// How its records are spread.
+    pub partition: Partition,
+    /// The type of its records, without its path.
+    pub records: String,
+}
+
+/// A job's nodes and edges.
+#[derive(Default)]
+pub struct Graph {
+    /// The job's name.
+    pub name: String,
+    /// In the order they were added: an edge leads from an earlier to a later one.
+    pub nodes: Vec<Node>,
+    /// In the order they were made.
+    pub edges: Vec<EdgeInfo>,
+    /// What the job promises.
+    pub objectives: Vec<Objective>,
+    sources: u16,
+    names: HashSet<String>,
+}
+
+impl Graph {
+    /// An empty job.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The number of the next source, for its markers.
+    pub fn next_source(&mut self) -> u16 {
+        self.sources += 1;
+        self.sources - 1
+    }
+
+    /// A name that no node has yet: `wanted`, or `wanted-2`, and so on.
+    pub fn unique_name(&mut self, wanted: &str) -> Arc<str> {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.names.insert(name.clone()) {
+            name = format!("{wanted}-{number}");
+            number += 1;
+        }
+        name.into()
+    }
+
+    /// A new edge; the nodes at its ends are known when they are added.
+    pub fn edge<T>(&mut self, partition: Partition) -> Arc<Edge<T>> {
+        self.edges.push(EdgeInfo {
+            from: None,
+            to: None,
+            partition,
+            records: explain::short_name(type_name::<T>()),
+        });
+        Arc::new(Edge::new(self.edges.len() - 1, partition))
+    }
+
+    /// Adds a chain between its two ends under a name from [`unique_name`](Graph::unique_name).
+    pub fn add<C, P>(
+        &mut self,
+        name: Arc<str>,
+        input: Arc<dyn InputPlan<C::In>>,
+        chain: C,
+        output: P,
+    ) where
+        C: Operator + Clone,
+        P: OutputPlan<C::Out>,
+    {
+        let node = self.nodes.len();
+        let inputs = input.edges();
+        for &edge in &inputs {
+            self.edges[edge].to = Some(node);
+        }
+        for edge in output.edges() {
+            self.edges[edge].from = Some(node);
+        }
+        let mut operators = Vec::new();
+        chain.describe(&mut operators);
+        let all_global = inputs.iter().all(|&edge| self.edges[edge].partition == Partition::Global);
+        self.nodes.push(Node {
+            name,
+            operators,
+            is_source: inputs.is_empty(),
+            sink: output.sink_name(),
+            single_core: !inputs.is_empty() && all_global,
+            plan: Box::new(StagePlan::new(input, chain, output)),
+        });
+    }
+
+    /// Refuses a graph with loose ends, and lets every input look at what it will read.
+    ///
+    /// # Errors
+    /// When a stream leads nowhere, there is no source, or an input does not exist.
+    pub fn prepare(&self, cores: u32) -> Result<()> {
+        if !self.nodes.iter().any(|node| node.is_source) {
+            return Err(Error::configuration(format!(
+                "job `{}` has no source with a sink",
+                self.name
+            )));
+        }
+        for edge in &self.edges {
+            let Some(from) = edge.from else { continue };
+            if edge.to.is_none() {
+                return Err(Error::configuration(format!(
+                    "the output of `{}` leads nowhere: end every stream with a sink",
+                    self.nodes[from].name
+                )));
+            }
+        }
+        self.nodes.iter().try_for_each(|node| node.plan.prepare(cores))
+    }
+}

@@ -1,0 +1,168 @@
+//! The input end that reads rings: drains them fairly, merges watermarks and aligns barriers.
+
+use std::collections::VecDeque;
+
+use tailwater_core::{Control, Result, Stamped, Timestamp};
+use tailwater_network::{Polled, Receiver};
+
+use super::alignment::Alignment;
+use super::watermark_merge::{Merged, WatermarkMerge};
+use super::{Event, Input, Step};
+
+/// The rings that a task reads on one core.
+pub struct Inbox<T> {
+    receivers: Vec<Receiver<T>>,
+    merge: WatermarkMerge,
+    alignment: Alignment,
+    /// Merged control elements that wait for their turn.
+    ready: VecDeque<Control>,
+    /// The channel that is polled next.
+    next: usize,
+    open: usize,
+    ended: bool,
+}
+
+impl<T> Inbox<T> {
+    /// Reads these rings.
+    pub fn new(receivers: Vec<Receiver<T>>) -> Self {
+        let channels = receivers.len();
+        Self {
+            receivers,
+            merge: WatermarkMerge::new(channels),
+            alignment: Alignment::new(channels),
+            ready: VecDeque::new(),
+            next: 0,
+            open: channels,
+            ended: false,
+        }
+    }
+
+    fn on_control(&mut self, channel: usize, control: Control) {
+        match control {
+            Control::Watermark(watermark) => {
+                let merged = self.merge.on_watermark(channel, watermark);
+                queue(&mut self.ready, merged);
+            }
+            Control::Idle => queue(&mut self.ready, self.merge.on_idle(channel)),
+            Control::Active => queue(&mut self.ready, self.merge.on_active(channel)),
+            Control::Barrier(barrier) => {
+                let aligned = self.alignment.on_barrier(channel, barrier);
+                self.ready.extend(aligned.map(Control::Barrier));
+            }
+            Control::Marker(_) => self.ready.push_back(control),
+            Control::End => {
+                self.open -= 1;
+                let merged = self.merge.on_watermark(channel, Timestamp::MAX);
+                queue(&mut self.ready, merged);
+                let aligned = self.alignment.on_end(channel);
+                self.ready.extend(aligned.map(Control::Barrier));
+            }
+        }
+    }
+}
+
+/// Queues what a merge lets through, in order.
+pub(super) fn queue(ready: &mut VecDeque<Control>, merged: Merged) {
+    if merged.active {
+        ready.push_back(Control::Active);
+    }
+    ready.extend(merged.watermark.map(Control::Watermark));
+    if merged.idle {
+        ready.push_back(Control::Idle);
+    }
+}
+
+impl<T> Input<T> for Inbox<T> {
+    #[inline]
+    fn poll(&mut self, _: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
+        loop {
+            if let Some(control) = self.ready.pop_front() {
+                return Ok(Event::Control(control));
+            }
+            if self.open == 0 && !self.ended {
+                self.ended = true;
+                return Ok(Event::Control(Control::End));
+            }
+            let mut found = false;
+            for _ in 0..self.receivers.len() {
+                let channel = self.next;
+                self.next = if channel + 1 == self.receivers.len() { 0 } else { channel + 1 };
+                if self.alignment.is_blocked(channel) {
+                    continue;
+                }
+                match self.receivers[channel].poll(limit, batch) {
+                    Polled::Empty => {}
+                    Polled::Records(_) => return Ok(Event::Records),
+                    Polled::Control(control) => {
+                        self.on_control(channel, control);
+                        found = true;
+                        break;
+                    }
+                }
+            }
+            if !found {
+                return Ok(Event::Empty);
+            }
+        }
+    }
+
+    fn on_blocked(&mut self, _: &Step) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Mode;
+    use tailwater_core::Barrier;
+    use tailwater_network::{Sender, channel};
+
+    const STEP: Step = Step { now_ns: 0, mode: Mode::Running, barrier: 0, budget: 64 };
+
+    fn two() -> (Sender<u32>, Sender<u32>, Inbox<u32>) {
+        let (first, first_out) = channel(16);
+        let (second, second_out) = channel(16);
+        (first, second, Inbox::new(vec![first_out, second_out]))
+    }
+
+    fn drain(inbox: &mut Inbox<u32>) -> Vec<Result<u32, Control>> {
+        let mut all = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            match inbox.poll(&STEP, 8, &mut batch).unwrap() {
+                Event::Empty => return all,
+                Event::Records => all.extend(batch.drain(..).map(|record| Ok(record.value))),
+                Event::Control(control) => all.push(Err(control)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_channel_behind_its_barrier_waits_for_the_others() {
+        let (mut first, mut second, mut inbox) = two();
+        let barrier = Control::Barrier(Barrier { checkpoint: 1 });
+        first.stage(Timestamp(1), 1);
+        first.control(barrier);
+        first.stage(Timestamp(2), 2);
+        first.flush();
+        second.stage(Timestamp(1), 10);
+        second.flush();
+        assert_eq!(drain(&mut inbox), [Ok(1), Ok(10)]);
+        second.control(barrier);
+        second.flush();
+        assert_eq!(drain(&mut inbox), [Err(barrier), Ok(2)]);
+    }
+
+    #[test]
+    fn the_end_comes_once_with_the_last_watermark() {
+        let (mut first, mut second, mut inbox) = two();
+        first.control(Control::Watermark(Timestamp(5)));
+        second.control(Control::End);
+        second.flush();
+        first.flush();
+        assert_eq!(drain(&mut inbox), [Err(Control::Watermark(Timestamp(5)))]);
+        first.control(Control::End);
+        first.flush();
+        assert_eq!(drain(&mut inbox), [Err(Control::Watermark(Timestamp::MAX)), Err(Control::End)]);
+        assert_eq!(drain(&mut inbox), []);
+    }
+}

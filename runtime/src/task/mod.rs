@@ -1,0 +1,198 @@
+//! Tasks: a chain of operators with its input and output ends, stepped by whatever driver there is.
+
+pub mod alignment;
+pub mod fork;
+pub mod inbox;
+pub mod outbox;
+pub mod sink;
+pub mod source;
+pub mod stage;
+pub mod watermark_merge;
+
+use std::sync::Arc;
+
+use tailwater_core::{
+    Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
+};
+use tailwater_operators::{Collect, OperatorContext, Waker};
+
+use crate::checkpoint::SnapshotTaker;
+use crate::control::{Control, Mode};
+use crate::latency::LatencyLog;
+use crate::metrics::SourceBoard;
+
+/// One task of one core.
+pub trait Task {
+    /// Does a bounded piece of work.
+    ///
+    /// # Errors
+    /// When the job cannot go on.
+    fn step(&mut self, step: &Step) -> Result<Progress>;
+
+    /// The name of the task's node.
+    fn name(&self) -> &str;
+}
+
+/// What a step is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Monotonic time at the start of the round.
+    pub now_ns: u64,
+    /// Whether sources should go on, end, or the job is aborted.
+    pub mode: Mode,
+    /// The number of the last barrier asked for.
+    pub barrier: u64,
+    /// The most records to take in.
+    pub budget: usize,
+}
+
+/// What a step came to, from the least to the most reason to step again at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// The task has ended and is not to be stepped again.
+    Done,
+    /// There was nothing to do.
+    Idle,
+    /// There is something to do, but the way down is full.
+    Blocked,
+    /// Something was done.
+    Worked,
+}
+
+/// What a task is told when it is opened on its core.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// Which core this is.
+    pub core: u32,
+    /// How many cores run the job.
+    pub cores: u32,
+    /// How keys fall into key groups.
+    pub key_groups: KeyGroups,
+    /// Named counts of the job.
+    pub counters: Counters,
+    /// The job's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Wakes this core.
+    pub waker: Waker,
+    /// Whether sources and sinks must work inside their calls.
+    pub inline: bool,
+    /// Whether cores sleep, so that who writes to them must wake them.
+    pub parking: bool,
+    /// Records that a ring between two cores holds.
+    pub ring_capacity: usize,
+    /// The most records that a task takes at once.
+    pub batch_max: usize,
+    /// How often a source sends a latency marker, in nanoseconds; zero for never.
+    pub marker_interval_ns: u64,
+    /// The switches of the job.
+    pub control: Arc<Control>,
+    /// Where sinks leave their latencies.
+    pub latency: LatencyLog,
+    /// Where sources show how far they are.
+    pub sources: SourceBoard,
+    /// Who takes snapshots.
+    pub snapshots: Arc<dyn SnapshotTaker>,
+}
+
+impl TaskContext {
+    /// What the operators of the task are told.
+    pub fn operator_context(&self) -> OperatorContext {
+        OperatorContext {
+            core: self.core,
+            cores: self.cores,
+            key_groups: self.key_groups,
+            counters: self.counters.clone(),
+        }
+    }
+}
+
+/// The input end of a task.
+pub trait Input<T> {
+    /// Appends up to `limit` records to `batch`, or takes one control element.
+    ///
+    /// # Errors
+    /// When the input cannot be read on.
+    fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event>;
+
+    /// The task could not take input in this round; time that passes now is not the input's silence
+    /// (SEMANTICS 17).
+    fn on_blocked(&mut self, step: &Step);
+}
+
+/// What an input found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing now.
+    Empty,
+    /// Records were appended.
+    Records,
+    /// A control element, merged over the input's channels.
+    Control(ControlElement),
+}
+
+/// The output end of a task: takes what the chain emits, and control elements between.
+pub trait Output<T>: Collect<T> {
+    /// Passes a control element on, behind all that was emitted before it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn control(&mut self, control: ControlElement) -> Result<()>;
+
+    /// Hands over what is ready; `true` when nothing is left.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn flush(&mut self) -> Result<bool>;
+
+    /// Finishes the output after the end; called again until it returns `true`.
+    ///
+    /// # Errors
+    /// When the output cannot be finished.
+    fn close(&mut self) -> Result<bool> {
+        self.flush()
+    }
+
+    /// The error that the chain reported, if it did.
+    fn take_failure(&mut self) -> Option<Error>;
+}
+
+/// How a task's input end is made on each core; known before the job runs.
+pub trait InputPlan<T>: Send + Sync + 'static {
+    /// The edges that it reads, for the graph.
+    fn edges(&self) -> Vec<usize>;
+
+    /// What there is to know before any core starts: lists splits, for instance.
+    ///
+    /// # Errors
+    /// When the input does not exist.
+    fn prepare(&self, cores: u32) -> Result<()> {
+        let _ = cores;
+        Ok(())
+    }
+
+    /// The input end on a core; `None` where the task does not run there.
+    ///
+    /// # Errors
+    /// When the input cannot be opened.
+    fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>>;
+}
+
+/// How a task's output end is made on each core.
+pub trait OutputPlan<T>: Send + Sync + 'static {
+    /// The output end.
+    type Output: Output<T> + 'static;
+
+    /// The edges that it writes, for the graph.
+    fn edges(&self) -> Vec<usize>;
+
+    /// What the output is called in `explain`, where it leaves the job.
+    fn sink_name(&self) -> Option<String> {
+        None
+    }
+
+    /// The output end on a core.
+    ///
+    /// # Errors
+    /// When the output cannot be opened.
+    fn open(&self, context: &TaskContext) -> Result<Self::Output>;
+}

@@ -1,0 +1,135 @@
+//! The output end that writes rings: routes each record to its core and publishes in batches.
+
+use tailwater_core::{Control, Error, Key, Result, Timestamp, stable_hash};
+use tailwater_network::{Route, Sender};
+use tailwater_operators::{Collect, blame};
+
+use super::Output;
+
+/// Records that are staged for a core before they are published together.
+const PUBLISH_AT: usize = 64;
+/// Staged records at which the task takes no more input until its rings have room: back-pressure.
+const STAGED_MAX: usize = 1024;
+
+/// Decides which of an edge's cores a record goes to.
+pub trait Router<T>: 'static {
+    /// The index of the core among the senders.
+    fn route(&mut self, at: Timestamp, value: &T) -> usize;
+}
+
+/// To the core that owns the record's key.
+pub struct ByKey<F> {
+    key: F,
+    route: Route,
+}
+
+impl<F> ByKey<F> {
+    /// Routes by the key that `key` takes from a record.
+    pub fn new(key: F, route: Route) -> Self {
+        Self { key, route }
+    }
+}
+
+impl<T, K: Key, F: FnMut(&T) -> K + 'static> Router<T> for ByKey<F> {
+    #[inline]
+    fn route(&mut self, at: Timestamp, value: &T) -> usize {
+        let key = blame::blame("key_by", at, || (self.key)(value));
+        self.route.core_of_hash(stable_hash(&key))
+    }
+}
+
+/// To one core always: the own one of a forward edge, or the first of a global one.
+pub struct ToOne(pub usize);
+
+impl<T> Router<T> for ToOne {
+    #[inline]
+    fn route(&mut self, _: Timestamp, _: &T) -> usize {
+        self.0
+    }
+}
+
+/// To each core in turn.
+#[derive(Default)]
+pub struct InTurn {
+    next: usize,
+    cores: usize,
+}
+
+impl InTurn {
+    /// Over so many cores, starting at `first`.
+    pub fn new(first: usize, cores: usize) -> Self {
+        Self { next: first, cores }
+    }
+}
+
+impl<T> Router<T> for InTurn {
+    #[inline]
+    fn route(&mut self, _: Timestamp, _: &T) -> usize {
+        let core = self.next;
+        self.next = if core + 1 == self.cores { 0 } else { core + 1 };
+        core
+    }
+}
+
+/// The rings that a task writes on one core.
+pub struct Outbox<T, R> {
+    senders: Vec<Sender<T>>,
+    router: R,
+    failure: Option<Error>,
+}
+
+impl<T, R> Outbox<T, R> {
+    /// Writes these rings.
+    pub fn new(senders: Vec<Sender<T>>, router: R) -> Self {
+        Self { senders, router, failure: None }
+    }
+}
+
+impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
+    #[inline]
+    fn record(&mut self, at: Timestamp, value: T) {
+        let core = self.router.route(at, &value);
+        let sender = &mut self.senders[core];
+        if sender.stage(at, value) >= PUBLISH_AT {
+            sender.publish();
+        }
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) {
+        for sender in &mut self.senders {
+            sender.control(Control::Watermark(watermark));
+        }
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.senders.iter().all(|sender| sender.has_room(STAGED_MAX))
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+    }
+}
+
+impl<T, R: Router<T>> Output<T> for Outbox<T, R> {
+    fn control(&mut self, control: Control) -> Result<()> {
+        for sender in &mut self.senders {
+            sender.control(control);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn flush(&mut self) -> Result<bool> {
+        let mut all = true;
+        for sender in &mut self.senders {
+            all &= sender.flush();
+        }
+        Ok(all)
+    }
+
+    fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+}

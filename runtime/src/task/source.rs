@@ -1,0 +1,368 @@
+//! The input end that reads a source: splits in turn, event time and watermarks per split, pace, markers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tailwater_core::{Barrier, Control, Error, Marker, Record, Result, Span, Stamped, Timestamp};
+use tailwater_operators::blame::blame;
+use tailwater_operators::{Polled, Source, SourceContext, SplitReader, WatermarkGenerator};
+
+use super::inbox::queue;
+use super::watermark_merge::WatermarkMerge;
+use super::{Event, Input, InputPlan, Step, TaskContext};
+use crate::config::Pace;
+use crate::control::Mode;
+use crate::metrics::SourceGauges;
+
+/// The most markers that are sent for times that passed while the source could not run. Those beyond it
+/// would only repeat the same delay.
+const MARKERS_BEHIND_MAX: u64 = 8;
+
+/// One open split.
+struct Split<T, G> {
+    reader: Box<dyn SplitReader<T>>,
+    generator: G,
+    /// Records read ahead of their time, where the pace follows event time.
+    ahead: VecDeque<T>,
+    emitted: u64,
+    /// For how long the split has been silent while it was asked.
+    silent_ns: u64,
+    asked_ns: u64,
+    idle: bool,
+    ended: bool,
+    finished: bool,
+}
+
+/// The moment at which a source's pace began: shared by all its splits on all cores.
+#[derive(Debug, Default)]
+struct Origin {
+    started_ns: OnceLock<u64>,
+    /// The event time that belongs to it, where the pace follows event time.
+    event_time: OnceLock<Timestamp>,
+}
+
+/// Reads the splits of a source that belong to one core.
+struct SourceInput<T, F, G> {
+    name: Arc<str>,
+    splits: Vec<Split<T, G>>,
+    time: F,
+    idle_after_ns: Option<u64>,
+    merge: WatermarkMerge,
+    ready: VecDeque<Control>,
+    values: Vec<T>,
+    /// Stamped records of a split that was idle, which wait until its change of status has gone.
+    held: Vec<Stamped<T>>,
+    held_index: usize,
+    next: usize,
+    pace: Pace,
+    splits_total: u64,
+    origin: Arc<Origin>,
+    marker: Marker,
+    marker_interval_ns: u64,
+    barrier: u64,
+    ended: bool,
+    gauges: SourceGauges,
+}
+
+impl<T, F, G> SourceInput<T, F, G>
+where
+    F: FnMut(&T) -> Timestamp,
+    G: WatermarkGenerator<T>,
+{
+    /// Reads up to `limit` records of one split into `self.values`.
+    fn read(&mut self, index: usize, step: &Step, limit: usize) -> Result<()> {
+        let split = &mut self.splits[index];
+        let limit = match self.pace {
+            Pace::PerSecond(rate) => {
+                let started = *self.origin.started_ns.get_or_init(|| step.now_ns);
+                let elapsed = step.now_ns.saturating_sub(started) as f64 / 1e9;
+                let due = (elapsed * rate / self.splits_total as f64) as u64 + 1;
+                limit.min(due.saturating_sub(split.emitted) as usize)
+            }
+            Pace::Max | Pace::EventTime(_) => limit,
+        };
+        if let Pace::EventTime(speed) = self.pace {
+            return self.read_by_event_time(index, step, limit, speed);
+        }
+        if limit > 0 && !split.ended {
+            split.ended = split.reader.poll(limit, &mut self.values)? == Polled::Finished;
+        }
+        split.finished = split.ended;
+        Ok(())
+    }
+
+    /// Releases the records whose event time has come, by the pace's clock.
+    fn read_by_event_time(
+        &mut self,
+        index: usize,
+        step: &Step,
+        limit: usize,
+        speed: f64,
+    ) -> Result<()> {
+        let split = &mut self.splits[index];
+        if split.ahead.is_empty() && !split.ended {
+            split.ended = split.reader.poll(limit, &mut self.values)? == Polled::Finished;
+            split.ahead.extend(self.values.drain(..));
+        }
+        let started = *self.origin.started_ns.get_or_init(|| step.now_ns);
+        let elapsed = step.now_ns.saturating_sub(started) as f64 * speed;
+        while let Some(value) = split.ahead.front()
+            && self.values.len() < limit
+        {
+            let at = blame(&self.name, Timestamp::NONE, || (self.time)(value));
+            let origin = *self.origin.event_time.get_or_init(|| at);
+            if (at - origin).0 as f64 > elapsed {
+                break;
+            }
+            self.values.extend(split.ahead.pop_front());
+        }
+        split.finished = split.ended && split.ahead.is_empty();
+        Ok(())
+    }
+
+    /// Stamps what was read, and queues what the split's watermark and idleness let through.
+    fn stamp(&mut self, index: usize, step: &Step, batch: &mut Vec<Stamped<T>>) {
+        let split = &mut self.splits[index];
+        let silence = step.now_ns.saturating_sub(split.asked_ns);
+        split.asked_ns = step.now_ns;
+        if self.values.is_empty() {
+            split.silent_ns += silence;
+            let silent_too_long = self.idle_after_ns.is_some_and(|after| split.silent_ns >= after);
+            if silent_too_long && !split.idle && !split.finished {
+                split.idle = true;
+                queue(&mut self.ready, self.merge.on_idle(index));
+            }
+        } else {
+            split.silent_ns = 0;
+            if std::mem::take(&mut split.idle) {
+                queue(&mut self.ready, self.merge.on_active(index));
+            }
+        }
+        split.emitted += self.values.len() as u64;
+        self.gauges.records.add(self.values.len() as u64);
+        let mut newest = Timestamp::MIN;
+        for value in self.values.drain(..) {
+            let at = blame(&self.name, newest, || (self.time)(&value));
+            split.generator.on_record(&value, at);
+            newest = newest.max(at);
+            batch.push(Stamped { at, value });
+        }
+        if newest.0 > self.gauges.newest.get() {
+            self.gauges.newest.set(newest.0);
+        }
+    }
+
+    fn advance_watermark(&mut self, index: usize) {
+        let split = &self.splits[index];
+        let watermark = if split.finished { Timestamp::MAX } else { split.generator.watermark() };
+        let merged = self.merge.on_watermark(index, watermark);
+        // The end of all splits is told apart from the watermark before it by `end`.
+        if merged.watermark != Some(Timestamp::MAX) {
+            queue(&mut self.ready, merged);
+        }
+        self.gauges.watermark.set(self.merge.watermark().0);
+    }
+
+    fn end(&mut self) -> Control {
+        self.ended = true;
+        self.ready.push_back(Control::End);
+        self.gauges.watermark.set(Timestamp::MAX.0);
+        Control::Watermark(Timestamp::MAX)
+    }
+
+    /// The marker that is due: stamped with the moment at which it should have left.
+    fn due_marker(&mut self, step: &Step) -> Option<Marker> {
+        if self.marker_interval_ns == 0 || step.now_ns < self.marker.sent_ns {
+            return None;
+        }
+        if self.marker.sent_ns == 0 {
+            self.marker.sent_ns = step.now_ns;
+        }
+        let behind_max = MARKERS_BEHIND_MAX * self.marker_interval_ns;
+        let due = self.marker.sent_ns.max(step.now_ns.saturating_sub(behind_max));
+        self.marker.sent_ns = due + self.marker_interval_ns;
+        Some(Marker { sent_ns: due, ..self.marker })
+    }
+}
+
+impl<T, F, G> Input<T> for SourceInput<T, F, G>
+where
+    F: FnMut(&T) -> Timestamp,
+    G: WatermarkGenerator<T>,
+{
+    fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
+        if let Some(control) = self.ready.pop_front() {
+            return Ok(Event::Control(control));
+        }
+        if !self.held.is_empty() {
+            batch.append(&mut self.held);
+            self.advance_watermark(self.held_index);
+            return Ok(Event::Records);
+        }
+        if self.ended {
+            return Ok(Event::Empty);
+        }
+        if step.barrier > self.barrier {
+            self.barrier = step.barrier;
+            let barrier = Barrier { checkpoint: step.barrier };
+            return Ok(Event::Control(Control::Barrier(barrier)));
+        }
+        if step.mode == Mode::Draining || self.splits.iter().all(|split| split.finished) {
+            return Ok(Event::Control(self.end()));
+        }
+        if let Some(marker) = self.due_marker(step) {
+            return Ok(Event::Control(Control::Marker(marker)));
+        }
+        for _ in 0..self.splits.len() {
+            let index = self.next;
+            self.next = if index + 1 == self.splits.len() { 0 } else { index + 1 };
+            if self.splits[index].finished {
+                continue;
+            }
+            self.read(index, step, limit)?;
+            self.stamp(index, step, batch);
+            if !self.ready.is_empty() && !batch.is_empty() {
+                // The split was idle: its change of status goes before its records (SEMANTICS 15).
+                std::mem::swap(&mut self.held, batch);
+                self.held_index = index;
+                break;
+            }
+            self.advance_watermark(index);
+            if !batch.is_empty() {
+                return Ok(Event::Records);
+            }
+            if !self.ready.is_empty() {
+                break;
+            }
+        }
+        Ok(self.ready.pop_front().map_or(Event::Empty, Event::Control))
+    }
+
+    fn on_blocked(&mut self, step: &Step) {
+        for split in &mut self.splits {
+            split.asked_ns = step.now_ns;
+        }
+    }
+}
+
+/// How the splits of a source are read: the source, its event time, its pace.
+pub struct SourcePlan<S: Source, F, G> {
+    name: Arc<str>,
+    /// The number of this source among those of the job, for its markers.
+    number: u16,
+    source: S,
+    /// Behind a mutex because closures are `Send` and are cloned from several threads.
+    time: Mutex<(F, G)>,
+    idle_after: Option<Span>,
+    pace: Pace,
+    splits: Mutex<Vec<String>>,
+    origin: Arc<Origin>,
+}
+
+impl<S: Source, F, G> SourcePlan<S, F, G> {
+    /// Reads `source`, stamping each record with `time`.
+    pub fn new(name: Arc<str>, number: u16, source: S, time: F, generator: G) -> Self {
+        Self {
+            name,
+            number,
+            source,
+            time: Mutex::new((time, generator)),
+            idle_after: None,
+            pace: Pace::Max,
+            splits: Mutex::default(),
+            origin: Arc::default(),
+        }
+    }
+
+    /// A split without records for so long is idle.
+    #[must_use]
+    pub fn idle_after(mut self, span: Option<Span>) -> Self {
+        self.idle_after = span;
+        self
+    }
+
+    /// How fast the source emits.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+}
+
+impl<S, T, F, G> InputPlan<T> for SourcePlan<S, F, G>
+where
+    S: Source<Out = T>,
+    T: Record,
+    F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
+    G: WatermarkGenerator<T>,
+{
+    fn edges(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn prepare(&self, cores: u32) -> Result<()> {
+        let splits = self.source.splits(cores)?;
+        if splits.is_empty() {
+            return Err(Error::configuration(format!(
+                "source `{}` has nothing to read",
+                self.name
+            )));
+        }
+        *self.splits.lock().unwrap_or_else(PoisonError::into_inner) = splits;
+        Ok(())
+    }
+
+    fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
+        let names = self.splits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (time, generator) = self.time.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let source_context = SourceContext {
+            core: context.core,
+            cores: context.cores,
+            counters: context.counters.clone(),
+            clock: context.clock.clone(),
+            waker: context.waker.clone(),
+            inline: context.inline,
+        };
+        let own = (0..names.len()).filter(|split| *split as u32 % context.cores == context.core);
+        let now_ns = context.clock.monotonic_ns();
+        let splits = own
+            .map(|split| {
+                let reader = self.source.open(split, &source_context).map_err(|error| {
+                    let split = &names[split];
+                    error.context(format!("cannot open `{split}` of source `{}`", self.name))
+                })?;
+                Ok(Split {
+                    reader,
+                    generator: generator.clone(),
+                    ahead: VecDeque::new(),
+                    emitted: 0,
+                    silent_ns: 0,
+                    asked_ns: now_ns,
+                    idle: false,
+                    ended: false,
+                    finished: false,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Some(Box::new(SourceInput {
+            name: self.name.clone(),
+            merge: WatermarkMerge::new(splits.len()),
+            splits,
+            time,
+            idle_after_ns: self.idle_after.map(|span| span.0.max(0) as u64),
+            ready: VecDeque::new(),
+            values: Vec::with_capacity(context.batch_max),
+            held: Vec::with_capacity(context.batch_max),
+            held_index: 0,
+            next: 0,
+            pace: self.pace,
+            splits_total: names.len() as u64,
+            origin: self.origin.clone(),
+            marker: Marker { source: self.number, core: context.core as u16, sent_ns: 0 },
+            marker_interval_ns: context.marker_interval_ns,
+            barrier: 0,
+            ended: false,
+            gauges: context.sources.register(&self.name),
+        })))
+    }
+}
