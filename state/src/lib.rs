@@ -1,6 +1,10 @@
 //! What operators remember: tables of keys, and the snapshots that a barrier takes of them.
 #![deny(unsafe_code)]
 
+pub mod pane;
 pub mod snapshot;
+pub mod table;
 
+pub use pane::{Pane, Panes};
 pub use snapshot::{SnapshotReader, SnapshotWriter};
+pub use table::Table;
