@@ -20,4 +20,6 @@ pub use operator::{Collect, Description, Operator, OperatorContext};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use source::{Polled, Source, SourceContext, SplitReader, Waker};
 pub use watermarks::{WatermarkGenerator, Watermarks};
-pub use window::{Fired, LateRecords, Session, Sliding, Tumbling, Window, WindowResult};
+pub use window::{
+    Fired, LateRecords, PaneWindows, Session, Sliding, Tumbling, Window, WindowResult,
+};

@@ -1,11 +1,13 @@
 //! Windows of event time: what they are, what they emit, and the operators that keep them.
 
 pub mod assign;
+pub mod panes;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Span, Timestamp};
 
 pub use assign::{Session, Sliding, Tumbling};
+pub use panes::PaneWindows;
 
 /// A span of event time; `end` is exclusive (SEMANTICS 3).
 #[derive(
