@@ -1,9 +1,11 @@
 //! What travels between operators: records with their event time, and the control elements among them.
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use crate::Timestamp;
 
 /// A record with its event time ([`Timestamp::NONE`] where none was assigned).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Stamped<T> {
     /// Event time.
     pub at: Timestamp,

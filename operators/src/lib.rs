@@ -11,6 +11,7 @@ pub mod operator;
 pub mod sink;
 pub mod source;
 pub mod stateless;
+pub mod testing;
 pub mod watermarks;
 pub mod window;
 

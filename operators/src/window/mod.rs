@@ -2,6 +2,7 @@
 
 pub mod assign;
 pub mod panes;
+pub mod general;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Span, Timestamp};
@@ -33,11 +34,15 @@ pub struct Window {
 }
 
 impl Window {
+    /// The one window that holds all time (SEMANTICS 43).
+    pub const GLOBAL: Self = Self { start: Timestamp::MIN, end: Timestamp::MAX };
+
     /// The last instant inside, which its results are stamped with: a window fires when the watermark
-    /// reaches it (SEMANTICS 9).
+    /// reaches it (SEMANTICS 9). A window up to the end of time includes it: its last instant is
+    /// [`Timestamp::MAX`].
     #[inline]
     pub fn last(self) -> Timestamp {
-        self.end - Span(1)
+        if self.end == Timestamp::MAX { self.end } else { self.end - Span(1) }
     }
 
     /// When its state is dropped: records are late from here on (SEMANTICS 23, 24).

@@ -1,0 +1,330 @@
+//! The operator harness: drives any operator by hand, and checks that nothing it does hangs on chance.
+//!
+//! [`Harness`] is for tests of what an operator does. [`check_operator`] is for what it must not do: its results
+//! may not change when it is snapshotted and restored after each element, nor when its output has no
+//! room every other time that it asks.
+//!
+//! ```
+//! use tailwater_core::{Control, Element, Stamped, Timestamp};
+//! use tailwater_operators::stateless::Map;
+//! use tailwater_operators::testing::{Order, check_operator};
+//!
+//! let script = [
+//!     Element::Record(Stamped::new(Timestamp(7), 20)),
+//!     Element::Control(Control::Watermark(Timestamp(7))),
+//! ];
+//! let output = check_operator(|| Map::new(|n: i64| n + 1), &script, Order::Exact);
+//! assert_eq!(output.len(), 2);
+//! ```
+
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::fmt::Debug;
+
+use tailwater_core::{Control, Element, Error, Result, Stamped, Timestamp};
+use tailwater_state::SnapshotWriter;
+
+use crate::{Collect, Operator, OperatorContext};
+
+/// How an output answers operators that ask whether they may go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// There is always room.
+    #[default]
+    Always,
+    /// There is none at the first call, the third, and so on.
+    EveryOther,
+}
+
+/// Whether outputs must agree in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Element by element.
+    Exact,
+    /// Records between two control elements in any order, as where timers have the same time
+    /// (SEMANTICS 44).
+    AnyBetweenControls,
+}
+
+/// An output that keeps everything.
+struct Output<T> {
+    elements: Vec<Element<T>>,
+    error: Option<Error>,
+    room: Room,
+    refused_last: Cell<bool>,
+}
+
+impl<T> Collect<T> for Output<T> {
+    fn record(&mut self, at: Timestamp, value: T) {
+        self.elements.push(Element::Record(Stamped::new(at, value)));
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) {
+        self.elements.push(Element::Control(Control::Watermark(watermark)));
+    }
+
+    fn has_room(&self) -> bool {
+        let refuse = self.room == Room::EveryOther && !self.refused_last.get();
+        self.refused_last.set(refuse);
+        !refuse
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// How often an operator may be resumed without emitting. Timers that emit nothing are work too, so this is
+/// far more than any script has of them; it ends the test of an operator that hangs.
+const FRUITLESS_RESUMES_MAX: u32 = 1 << 20;
+
+/// Drives one operator by hand, as a task would.
+pub struct Harness<O: Operator> {
+    operator: O,
+    context: OperatorContext,
+    output: Output<O::Out>,
+}
+
+impl<O: Operator> Harness<O> {
+    /// Opens the operator on a core of its own.
+    ///
+    /// # Errors
+    /// When the operator cannot run as configured.
+    pub fn new(operator: O) -> Result<Self> {
+        Self::with_room(operator, Room::Always)
+    }
+
+    /// The same with an output that may refuse.
+    ///
+    /// # Errors
+    /// When the operator cannot run as configured.
+    pub fn with_room(mut operator: O, room: Room) -> Result<Self> {
+        let context = OperatorContext::single_core();
+        operator.open(&context)?;
+        let output =
+            Output { elements: Vec::new(), error: None, room, refused_last: Cell::new(false) };
+        Ok(Self { operator, context, output })
+    }
+
+    /// Pushes one record.
+    pub fn record(&mut self, at: Timestamp, value: O::In) {
+        if self.output.error.is_none() {
+            self.operator.on_record(at, value, &mut self.output);
+            self.finish_pending();
+        }
+    }
+
+    /// Pushes records in one batch.
+    pub fn batch(&mut self, records: impl IntoIterator<Item = Stamped<O::In>>) {
+        if self.output.error.is_none() {
+            self.operator.on_batch(&mut records.into_iter().collect(), &mut self.output);
+            self.finish_pending();
+        }
+    }
+
+    /// Raises the watermark and lets the operator finish its work for it.
+    pub fn watermark(&mut self, watermark: Timestamp) {
+        if self.output.error.is_none() {
+            self.operator.on_watermark(watermark, &mut self.output);
+            self.finish_pending();
+        }
+    }
+
+    /// Ends the input: the last watermark, then the end.
+    pub fn end(&mut self) {
+        self.watermark(Timestamp::MAX);
+        self.element(Element::Control(Control::End));
+    }
+
+    /// Pushes an element of a script. An end is the operator's end without the watermark before it; other
+    /// control elements pass by the operator, as they do in a task.
+    pub fn element(&mut self, element: Element<O::In>) {
+        match element {
+            Element::Record(Stamped { at, value }) => self.record(at, value),
+            Element::Control(Control::Watermark(watermark)) => self.watermark(watermark),
+            Element::Control(control) => {
+                if self.output.error.is_some() {
+                    return;
+                }
+                if control == Control::End {
+                    self.operator.on_end(&mut self.output);
+                    self.finish_pending();
+                }
+                self.output.elements.push(Element::Control(control));
+            }
+        }
+    }
+
+    /// Takes a snapshot, throws the operator away and restores `fresh` from it: a failure and recovery between
+    /// two elements. Counts go on.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be taken, or `fresh` cannot be opened or restored.
+    pub fn replace(&mut self, mut fresh: O) -> Result<()> {
+        let mut snapshot = SnapshotWriter::default();
+        self.operator.snapshot(&mut snapshot)?;
+        fresh.open(&self.context)?;
+        fresh.restore(&mut snapshot.into_reader())?;
+        self.operator = fresh;
+        Ok(())
+    }
+
+    /// What came out since the last call.
+    pub fn take_output(&mut self) -> Vec<Element<O::Out>> {
+        std::mem::take(&mut self.output.elements)
+    }
+
+    /// The records that came out since the last call, without their times; the rest of the output is dropped.
+    pub fn take_results(&mut self) -> Vec<O::Out> {
+        self.take_output()
+            .into_iter()
+            .filter_map(|element| match element {
+                Element::Record(record) => Some(record.value),
+                Element::Control(_) => None,
+            })
+            .collect()
+    }
+
+    /// The error that the operator ended the job with, if it did. It is given nothing more after one.
+    pub fn error(&self) -> Option<&Error> {
+        self.output.error.as_ref()
+    }
+
+    /// The sum of the counts under `name`, over all restores.
+    pub fn count(&self, name: &str) -> u64 {
+        self.context.counters.get(name)
+    }
+
+    /// The operator itself.
+    pub fn operator(&self) -> &O {
+        &self.operator
+    }
+
+    fn finish_pending(&mut self) {
+        let mut fruitless = 0;
+        while self.operator.is_pending() && self.output.error.is_none() {
+            let before = self.output.elements.len();
+            self.operator.resume(&mut self.output);
+            fruitless = if self.output.elements.len() > before { 0 } else { fruitless + 1 };
+            assert!(
+                fruitless <= FRUITLESS_RESUMES_MAX,
+                "the operator stays pending, though it has room, and emits nothing"
+            );
+        }
+    }
+}
+
+/// After which elements of a script a run restores.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restores {
+    Never,
+    AfterEach,
+    /// After the element at this position only.
+    After(usize),
+}
+
+/// What a run came to, for comparing.
+struct Outcome<T> {
+    elements: Vec<Element<T>>,
+    error: Option<String>,
+    counts: Vec<(String, u64)>,
+}
+
+/// Runs a script and returns its output, after running it in three more ways that must come to the same:
+/// with a snapshot restored into a fresh operator after each element, with an output that refuses every
+/// other call, and with both. Counts and a failure's message must agree too.
+///
+/// # Panics
+/// When an operator cannot be opened, snapshotted or restored, or when a run differs: the message says which
+/// and where.
+pub fn check_operator<O>(
+    make: impl Fn() -> O,
+    script: &[Element<O::In>],
+    order: Order,
+) -> Vec<Element<O::Out>>
+where
+    O: Operator<In: Clone, Out: Debug + PartialEq>,
+{
+    let plain = run(&make, script, Room::Always, Restores::Never);
+    for (way, room, restores) in [
+        ("with a snapshot and restore after each element", Room::Always, Restores::AfterEach),
+        ("with an output that refuses every other call", Room::EveryOther, Restores::Never),
+        ("with restores and refusals", Room::EveryOther, Restores::AfterEach),
+    ] {
+        assert_same(&plain, run(&make, script, room, restores), order, way);
+    }
+    plain.elements
+}
+
+/// As [`check_operator`], with one restore a run, at each position of the script in turn: finds state that a
+/// second restore would put right again. Takes time in the square of the script's length.
+///
+/// # Panics
+/// As [`check_operator`].
+pub fn check_each_restore<O>(make: impl Fn() -> O, script: &[Element<O::In>], order: Order)
+where
+    O: Operator<In: Clone, Out: Debug + PartialEq>,
+{
+    let plain = run(&make, script, Room::Always, Restores::Never);
+    for position in 0..script.len() {
+        let restored = run(&make, script, Room::Always, Restores::After(position));
+        let way = format!("with a snapshot and restore after element {position}");
+        assert_same(&plain, restored, order, &way);
+    }
+}
+
+fn run<O: Operator<In: Clone>>(
+    make: &impl Fn() -> O,
+    script: &[Element<O::In>],
+    room: Room,
+    restores: Restores,
+) -> Outcome<O::Out> {
+    let mut harness =
+        Harness::with_room(make(), room).unwrap_or_else(|error| panic!("cannot open: {error}"));
+    for (index, element) in script.iter().enumerate() {
+        harness.element(element.clone());
+        if restores == Restores::AfterEach || restores == Restores::After(index) {
+            harness
+                .replace(make())
+                .unwrap_or_else(|error| panic!("cannot restore after element {index}: {error}"));
+        }
+    }
+    Outcome {
+        elements: harness.take_output(),
+        error: harness.error().map(Error::to_string),
+        counts: harness.context.counters.all(),
+    }
+}
+
+fn assert_same<T: Debug + PartialEq>(
+    plain: &Outcome<T>,
+    mut other: Outcome<T>,
+    order: Order,
+    way: &str,
+) {
+    assert_eq!(plain.error, other.error, "the operator fails differently {way}");
+    assert_eq!(plain.counts, other.counts, "the operator counts differently {way}");
+    let mut expected: Vec<&Element<T>> = plain.elements.iter().collect();
+    if order == Order::AnyBetweenControls {
+        sort_between_controls(&mut expected);
+        sort_between_controls(&mut other.elements);
+    }
+    for (position, (expected, got)) in expected.iter().zip(&other.elements).enumerate() {
+        assert!(
+            *expected == got,
+            "output element {position} differs {way}:\n   plainly: {expected:?}\n  this way: {got:?}"
+        );
+    }
+    assert_eq!(expected.len(), other.elements.len(), "the output's length differs {way}");
+}
+
+/// Sorts each run of records by how they print: records need no order of their own for it.
+fn sort_between_controls<T: Debug, E: Borrow<Element<T>>>(elements: &mut [E]) {
+    let is_record = |element: &E| matches!(element.borrow(), Element::Record(_));
+    for run in elements.chunk_by_mut(|a, b| is_record(a) && is_record(b)) {
+        run.sort_by_cached_key(|element| format!("{:?}", element.borrow()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

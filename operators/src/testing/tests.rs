@@ -1,0 +1,122 @@
+//! The harness must catch the operators that it is there to catch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tailwater_state::SnapshotReader;
+
+use super::*;
+use crate::Description;
+
+/// Emits the running count at each record and all counts so far at each watermark.
+#[derive(Clone, Default)]
+struct Counting {
+    count: u64,
+    left: Vec<u64>,
+    watermark: Option<Timestamp>,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Fault {
+    #[default]
+    None,
+    ForgetsOnRestore,
+    LosesWhenRefused,
+}
+
+impl Operator for Counting {
+    type In = ();
+    type Out = u64;
+
+    fn on_record(&mut self, at: Timestamp, (): (), out: &mut impl Collect<u64>) {
+        self.count += 1;
+        out.record(at, self.count);
+    }
+
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<u64>) {
+        self.left = (1..=self.count).collect();
+        self.watermark = Some(watermark);
+        self.resume(out);
+    }
+
+    fn is_pending(&self) -> bool {
+        self.watermark.is_some()
+    }
+
+    fn resume(&mut self, out: &mut impl Collect<u64>) {
+        while !self.left.is_empty() {
+            let room = out.has_room();
+            if !room && self.fault != Fault::LosesWhenRefused {
+                return;
+            }
+            let first = self.left.remove(0);
+            if room {
+                out.record(Timestamp::NONE, first);
+            }
+        }
+        out.watermark(self.watermark.take().expect("called when pending only"));
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        into.put("count", &self.count)
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        if self.fault != Fault::ForgetsOnRestore {
+            self.count = from.get("count")?.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn describe(&self, _: &mut Vec<Description>) {}
+}
+
+fn script() -> Vec<Element<()>> {
+    let mut script = vec![Element::Record(Stamped::new(Timestamp(1), ())); 3];
+    script.push(Element::Control(Control::Watermark(Timestamp(1))));
+    script.push(Element::Control(Control::Idle));
+    script.push(Element::Control(Control::End));
+    script
+}
+
+fn check(fault: Fault) -> std::thread::Result<Vec<Element<u64>>> {
+    let make = || Counting { fault, ..Counting::default() };
+    catch_unwind(AssertUnwindSafe(|| check_operator(make, &script(), Order::Exact)))
+}
+
+#[test]
+fn a_sound_operator_passes_with_all_its_output() {
+    let output = check(Fault::None).unwrap();
+    // Three counts, the three again, the watermark, and the two elements that pass by.
+    assert_eq!(output.len(), 9);
+    assert_eq!(output[8], Element::Control(Control::End));
+    check_each_restore(Counting::default, &script(), Order::Exact);
+}
+
+#[test]
+fn faults_are_found() {
+    assert!(check(Fault::ForgetsOnRestore).is_err());
+    assert!(check(Fault::LosesWhenRefused).is_err());
+}
+
+#[test]
+fn order_counts_unless_it_is_waived() {
+    let outcome = |values: [i64; 2], at: i64| Outcome {
+        elements: values
+            .iter()
+            .map(|&value| Element::Record(Stamped::new(Timestamp(at), value)))
+            .chain([Element::Control(Control::Idle)])
+            .collect(),
+        error: None,
+        counts: Vec::new(),
+    };
+    let same = |other: Outcome<i64>, order| {
+        catch_unwind(AssertUnwindSafe(|| assert_same(&outcome([1, 2], 0), other, order, "")))
+            .is_ok()
+    };
+    assert!(same(outcome([1, 2], 0), Order::Exact));
+    assert!(!same(outcome([2, 1], 0), Order::Exact));
+    assert!(same(outcome([2, 1], 0), Order::AnyBetweenControls));
+    assert!(!same(outcome([2, 2], 0), Order::AnyBetweenControls));
+    assert!(!same(outcome([1, 2], 5), Order::AnyBetweenControls));
+}
