@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod blame;
 pub mod chain;
 pub mod operator;
+pub mod rolling;
 pub mod sink;
 pub mod source;
 pub mod stateless;
