@@ -9,8 +9,9 @@ use crate::event::Print;
 
 /// One print in so many is delayed.
 const DELAYED_ONE_IN: u64 = 4;
-/// The most prints under way; the earliest arrives early to make room. That makes nothing late: what is
-/// still under way arrives no earlier than it, and so happened at most the longest delay before it.
+/// The most prints under way; the earliest arrives early to make room. That makes nothing late:
+/// what is still under way arrives no earlier than it, and so happened at most the longest delay
+/// before it.
 const UNDER_WAY_MAX: usize = 1 << 14;
 
 /// Delays prints by up to a longest delay and hands them on in the order of their arrival.

@@ -60,13 +60,14 @@ pub fn write_csv(
     Ok(written)
 }
 
-/// Plays the market and writes a day of NASDAQ TotalView-ITCH 5.0, each message after its length in two
-/// bytes: the day's start, the stock directory, the events, the day's end. `progress` is told the
-/// number of exchange events so far. Times count from midnight, whatever [`Options::start`] says.
+/// Plays the market and writes a day of NASDAQ TotalView-ITCH 5.0, each message after its length in
+/// two bytes: the day's start, the stock directory, the events, the day's end. `progress` is told
+/// the number of exchange events so far. Times count from midnight, whatever [`Options::start`]
+/// says.
 ///
 /// # Errors
-/// When an option is outside its limits, `out` refuses, or the events take longer than the 78 hours that
-/// ITCH can tell.
+/// When an option is outside its limits, `out` refuses, or the events take longer than the 78 hours
+/// that ITCH can tell.
 pub fn write_itch50(
     options: &Options,
     out: impl Write,

@@ -1,11 +1,11 @@
-//! The byte layouts of NASDAQ TotalView-ITCH 5.0, big-endian, as far as the synthetic exchange needs them.
+//! The byte layouts of NASDAQ TotalView-ITCH 5.0 messages that the synthetic exchange sends.
 //!
 //! ```text
 //! all       0 type 1 | 1 locate 2 | 3 tracking 2 | 5 nanoseconds since midnight 6 | then
 //! S  12    11 event code 1
 //! R  39    11 stock 8 | 19 market category 1 | 20 financial status 1 | 21 round lot size 4
-//!          25 round lots only 1 | 26 issue classification 1 | 27 issue sub-type 2 | 29 authenticity 1
-//!          30 short sale threshold 1 | 31 IPO flag 1 | 32 LULD tier 1 | 33 ETP flag 1
+//!          25 round lots only 1 | 26 issue classification 1 | 27 issue sub-type 2
+//!          29 authenticity 1 | 30 short sale threshold 1 | 31 IPO flag 1 | 32 LULD tier 1 | 33 ETP flag 1
 //!          34 ETP leverage factor 4 | 38 inverse 1
 //! A  36    11 order 8 | 19 side 1 | 20 shares 4 | 24 stock 8 | 32 price 4
 //! E  31    11 order 8 | 19 shares 4 | 23 match 8
@@ -15,7 +15,7 @@
 //! U  35    11 order 8 | 19 new order 8 | 27 shares 4 | 31 price 4
 //! P  44    11 order 8 (zero) | 19 side 1 | 20 shares 4 | 24 stock 8 | 32 price 4 | 36 match 8
 //! ```
-//! Stocks are padded with spaces; prices have four decimals. In a file each message follows its
+//! Numbers are big-endian, stocks padded with spaces; prices have four decimals. In a file each message follows its
 //! length in two bytes.
 
 use tailwater_core::{Error, Price, Result, Symbol, Timestamp};
@@ -66,8 +66,8 @@ impl Frame {
     fn new(kind: u8, locate: u16, at: Timestamp) -> Result<Self> {
         if !(0..NANOS_END).contains(&at.nanos()) {
             return Err(Error::overflow(format!(
-                "an event {at} ns after midnight has no place in an ITCH file, whose times end after 78 \
-                 hours; ask for fewer events or more events a second"
+                "an event {at} ns after midnight has no place in an ITCH file, whose times end \
+                 after 78 hours; ask for fewer events or more events a second"
             )));
         }
         let frame = Self { bytes: [0; FRAME_LEN_MAX], len: 0 };

@@ -1,9 +1,9 @@
 //! A seeded, deterministic exchange: the synthetic tape as a source, and as CSV and ITCH 5.0 files.
 //!
 //! [`Options`] name a tape. [`Market`] plays it as exchange events in the order of exchange time,
-//! [`Tape`] gives its prints to a job, [`write_csv`] and [`write_itch50`] write it to files. The same
-//! options give the same tape on every machine: all arithmetic is on integers, and nothing depends on
-//! the number of cores.
+//! [`Tape`] gives its prints to a job, [`write_csv`] and [`write_itch50`] write it to files. The
+//! same options give the same tape on every machine: all arithmetic is on integers, and nothing
+//! depends on the number of cores.
 //!
 //! ```
 //! use tailwater_market::{Market, Options};

@@ -8,8 +8,8 @@ use crate::event::Event;
 use crate::options::Options;
 use crate::part::Part;
 
-/// An iterator over the first [`Options::events`] events of the exchange, in the order of exchange time;
-/// those at the same instant in the order of parts.
+/// An iterator over the first [`Options::events`] events of the exchange, in the order of exchange
+/// time; those at the same instant in the order of parts.
 #[derive(Debug)]
 pub struct Market {
     parts: Vec<(Part, VecDeque<Event>)>,

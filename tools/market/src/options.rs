@@ -9,23 +9,26 @@ use tailwater_core::{Error, Result, Span, Symbol, TimeUnits, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How many symbols are traded, `S0001` being the busiest: 1 to [`Options::SYMBOLS_MAX`].
+    /// Each takes about 3 KB of memory.
     pub symbols: u32,
     /// The seed of everything that happens.
     pub seed: u64,
     /// How many exchange events a [`Market`](crate::Market) and the files play; of no meaning to a
     /// [`Tape`](crate::Tape), which is limited in prints.
     pub events: u64,
-    /// The mean number of exchange events in a second of event time, over all symbols: at most 10^9.
-    /// About three events in ten are prints.
+    /// The mean number of exchange events in a second of event time, over all symbols: 1 to
+    /// [`Options::RATE_MAX`]. A little more than a third of them are prints.
     pub rate: u64,
-    /// How many times faster events follow each other in a burst than outside: 1 (no bursts) to 1,000.
+    /// How many times faster events follow each other in a burst than outside: 1 (no bursts) to
+    /// 1,000.
     pub burstiness: u32,
-    /// The longest delay between a print and its arrival, for a [`Tape`](crate::Tape): with a watermark
-    /// bound of the same span no record is late. The files are in the order of exchange time.
+    /// The longest delay between a print and its arrival, for a [`Tape`](crate::Tape): with a
+    /// watermark bound of the same span no record is late. The files are in the order of exchange
+    /// time.
     pub out_of_order: Span,
     /// Into how many parts the symbols are dealt, each a split of the source: 1 to
-    /// [`Options::PARTS_MAX`], and no more than there are symbols. Not the number of cores: the tape
-    /// must not depend on it.
+    /// [`Options::PARTS_MAX`], and no more than there are symbols. Not the number of cores: the
+    /// tape must not depend on it.
     pub parts: u32,
     /// The instant of the opening bell, which event time counts from. [`Options::OPEN`] gives the
     /// times that the same tape has as an ITCH file.
@@ -53,6 +56,8 @@ impl Options {
     pub const SYMBOLS_MAX: u32 = 65_535;
     /// Merging looks at every part for every event.
     pub const PARTS_MAX: u32 = 256;
+    /// Above this the gaps in a burst would be a few nanoseconds, which is as fine as time gets.
+    pub const RATE_MAX: u64 = 100_000_000;
     /// The opening bell in nanoseconds since midnight, as ITCH tells the time: 09:30:00.
     pub const OPEN: Timestamp = Timestamp(34_200_000_000_000);
 
@@ -65,8 +70,8 @@ impl Options {
         if !(1..=Self::PARTS_MAX).contains(&self.parts) {
             return refuse(format!("parts must be 1 to {}", Self::PARTS_MAX));
         }
-        if !(1..=1_000_000_000).contains(&self.rate) {
-            return refuse("the rate must be 1 to 1000000000 events a second".to_owned());
+        if !(1..=Self::RATE_MAX).contains(&self.rate) {
+            return refuse(format!("the rate must be 1 to {} events a second", Self::RATE_MAX));
         }
         if !(1..=1_000).contains(&self.burstiness) {
             return refuse("burstiness must be 1 to 1000".to_owned());

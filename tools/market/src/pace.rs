@@ -1,6 +1,6 @@
-//! The gaps between events: exponential (nearly), shorter in bursts, with the mean that was asked for.
+//! The gaps between events: nearly exponential, shorter in bursts, with the mean that was asked for.
 
-use tailwater_core::Random;
+use tailwater_core::{Random, Span};
 
 use crate::options::Options;
 
@@ -29,9 +29,9 @@ impl Pace {
         Self { gaps: [burst * times, burst], bursting: false, left: CALM_LEN }
     }
 
-    /// Nanoseconds until the next event, when `events` more happened; tells whether a burst began.
+    /// The time until the next turn when this one had so many events, and whether a burst began.
     #[inline]
-    pub(crate) fn gap(&mut self, events: u64, random: &mut Random) -> (u64, bool) {
+    pub(crate) fn gap(&mut self, events: u64, random: &mut Random) -> (Span, bool) {
         let mut began = false;
         if self.left < events {
             self.bursting = !self.bursting;
@@ -43,7 +43,7 @@ impl Pace {
         }
         let mean = self.gaps[usize::from(self.bursting)] * events;
         let gap = (u128::from(mean) * u128::from(exponential(random.next_u64()))) >> 32;
-        (gap as u64, began)
+        (Span(gap as i64), began)
     }
 
     /// Whether events come fast just now.
@@ -53,8 +53,8 @@ impl Pace {
     }
 }
 
-/// From 64 random bits a number of mean 1 in 2^-16, distributed nearly exponentially: the logarithm is
-/// straight between powers of two, which lifts its mean from 1 / ln 2 to 3 / 2.
+/// From 64 random bits a number of mean 1 in 2^-16, distributed nearly exponentially: the logarithm
+/// is straight between powers of two, which lifts its mean from 1 / ln 2 to 3 / 2.
 #[inline]
 fn exponential(random: u64) -> u64 {
     let zeros = u64::from((random | 1).leading_zeros());
@@ -71,9 +71,9 @@ mod tests {
         for burstiness in [1, 10, 1_000] {
             let options = Options { burstiness, rate: 1_000_000, ..Options::default() };
             let (mut pace, mut random) = (Pace::new(&options, 8), Random::from_seed(3));
-            let nanos: u64 = (0..2_000_000).map(|_| pace.gap(1, &mut random).0).sum();
+            let nanos: i64 = (0..2_000_000).map(|_| pace.gap(1, &mut random).0.nanos()).sum();
             let expected = 2_000_000 * 8_000;
-            assert!(nanos.abs_diff(expected) < expected / 20, "{burstiness}: {nanos} ns");
+            assert!((nanos - expected).abs() < expected / 20, "{burstiness}: {nanos} ns");
         }
     }
 

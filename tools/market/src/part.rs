@@ -9,8 +9,8 @@ use crate::pace::Pace;
 use crate::pick::{Pick, zipf};
 use crate::turn::{Numbers, Turn, opening_book};
 
-/// Plays the events of its symbols, which no other part has. Symbols are dealt like cards: the `i`-th
-/// goes to part `i % parts`.
+/// Plays the events of its symbols, which no other part has. Symbols are dealt like cards: the
+/// `i`-th goes to part `i % parts`.
 #[derive(Debug)]
 pub(crate) struct Part {
     random: Random,
@@ -20,8 +20,8 @@ pub(crate) struct Part {
     pace: Pace,
     /// The symbol, by its place in this part, that a burst is about.
     hot: usize,
-    /// Nanoseconds since the opening bell.
-    now: u64,
+    /// Since the opening bell.
+    now: Span,
     part: u32,
     parts: u32,
 }
@@ -39,15 +39,15 @@ impl Part {
             numbers: Numbers { order: first, matched: first, step: parts.into() },
             pace: Pace::new(options, parts),
             hot: 0,
-            now: 0,
+            now: Span::ZERO,
             random,
             part,
             parts,
         })
     }
 
-    /// Plays one turn at one symbol and tells what happened: nothing, one event or several, all at the
-    /// same instant, none before those of the turns before.
+    /// Plays one turn at one symbol and tells what happened: nothing, one event or several, all at
+    /// the same instant, none before those of the turns before.
     #[inline]
     pub(crate) fn turn(&mut self, mut tell: impl FnMut(Event)) {
         let picked = self.pick.index(self.random.next_u64());
@@ -55,7 +55,7 @@ impl Part {
         // Half of a burst's turns are about one symbol; the top bit is not used by a turn.
         let hot = self.pace.is_bursting() && random >> 63 == 1;
         let place = if hot { self.hot } else { picked };
-        let at = Span(self.now as i64);
+        let at = self.now;
         let symbol = (place as u32 * self.parts + self.part) as u16;
         let mut events = 0;
         Turn {
@@ -68,7 +68,7 @@ impl Part {
         }
         .play(random & (u64::MAX >> 1));
         let (gap, burst_began) = self.pace.gap(events, &mut self.random);
-        self.now += gap;
+        self.now = self.now + gap;
         if burst_began {
             self.hot = picked;
         }

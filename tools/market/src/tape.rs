@@ -10,8 +10,8 @@ use crate::event::Print;
 use crate::options::{Options, Sequence};
 use crate::part::Part;
 
-/// A source of prints, as fast as they are asked for. Its splits and what is in them do not depend on
-/// the number of cores.
+/// A source of prints, as fast as they are asked for. Its splits and what is in them do not depend
+/// on the number of cores.
 #[derive(Clone, Debug)]
 pub struct Tape {
     options: Options,
@@ -21,8 +21,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// The tape of a market with `prints` prints in all, in equal shares of the splits, the first ones
-    /// having one more where it does not come out even; `u64::MAX` is as good as endless.
+    /// The tape of a market with `prints` prints in all, in equal shares of the splits, the first
+    /// ones having one more where it does not come out even; `u64::MAX` is as good as endless.
     ///
     /// # Errors
     /// When an option is outside its limits.

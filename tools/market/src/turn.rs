@@ -11,8 +11,8 @@ const EXECUTIONS_MAX: u32 = 8;
 const FAIR_MIN: i32 = 500;
 /// The highest bound of a fair price: 5000.00.
 const FAIR_MAX: i32 = 500_000;
-/// From the fair price down to the lowest tick of the book's window: bids are posted from 0 to 31 ticks
-/// below the fair price, offers from 1 to 32 above.
+/// From the fair price down to the lowest tick of the book's window: bids are posted from 0 to 31
+/// ticks below the fair price, offers from 1 to 32 above.
 const FAIR_ABOVE_LOW: i32 = TICKS / 2 - 1;
 /// A tick of 0.01 in units of a [`Price`].
 const TICK_UNITS: i64 = 1_000_000;

@@ -1,6 +1,7 @@
-//! The exchange obeys its own rules: every event is replayed into a naive book, which must find that
-//! only resting orders trade, the best and oldest first and never more than there is, and that bids
-//! stay below offers after each event.
+//! The exchange obeys its own rules.
+//!
+//! Every event is replayed into a naive book, which must find that only resting orders trade, the
+//! best and oldest first and never more than there is, and that bids stay below offers after each.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,5 +1,7 @@
-//! The ITCH 5.0 file holds exactly the trades of the CSV file: a reader written from the specification,
-//! which shares nothing with the writer, replays its bytes and must find the same prints.
+//! The ITCH 5.0 file holds exactly the trades of the CSV file.
+//!
+//! A reader written from the specification, which shares nothing with the writer, replays the bytes
+//! and must find the same prints.
 
 use std::collections::HashMap;
 

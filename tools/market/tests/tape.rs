@@ -1,4 +1,4 @@
-//! The tape as a source: always the same, however it is read, and late by no more than was promised.
+//! The tape as a source: the same however it is read, and late by no more than was promised.
 
 use std::collections::HashSet;
 use std::sync::Arc;
