@@ -5,8 +5,8 @@
 //! S  12    11 event code 1
 //! R  39    11 stock 8 | 19 market category 1 | 20 financial status 1 | 21 round lot size 4
 //!          25 round lots only 1 | 26 issue classification 1 | 27 issue sub-type 2
-//!          29 authenticity 1 | 30 short sale threshold 1 | 31 IPO flag 1 | 32 LULD tier 1 | 33 ETP flag 1
-//!          34 ETP leverage factor 4 | 38 inverse 1
+//!          29 authenticity 1 | 30 short sale threshold 1 | 31 IPO flag 1 | 32 LULD tier 1
+//!          33 ETP flag 1 | 34 ETP leverage factor 4 | 38 inverse 1
 //! A  36    11 order 8 | 19 side 1 | 20 shares 4 | 24 stock 8 | 32 price 4
 //! E  31    11 order 8 | 19 shares 4 | 23 match 8
 //! C  36    11 order 8 | 19 shares 4 | 23 match 8 | 31 printable 1 | 32 price 4
@@ -15,8 +15,8 @@
 //! U  35    11 order 8 | 19 new order 8 | 27 shares 4 | 31 price 4
 //! P  44    11 order 8 (zero) | 19 side 1 | 20 shares 4 | 24 stock 8 | 32 price 4 | 36 match 8
 //! ```
-//! Numbers are big-endian, stocks padded with spaces; prices have four decimals. In a file each message follows its
-//! length in two bytes.
+//! Numbers are big-endian, stocks padded with spaces; prices have four decimals. In a
+//! file each message follows its length in two bytes.
 
 use tailwater_core::{Error, Price, Result, Symbol, Timestamp};
 

@@ -1,4 +1,4 @@
-//! The gaps between events: nearly exponential, shorter in bursts, with the mean that was asked for.
+//! The gaps between events: nearly exponential, shorter in bursts, with the mean asked for.
 
 use tailwater_core::{Random, Span};
 
