@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Tailwater: a stateful stream processor with the semantics of Apache Flink, built as a thread-per-core engine.
+//!
+//! A job is a typed graph that is known before it runs: sources, operators, windows, sinks.
+//!
+//! ```
+//! use tailwater::prelude::*;
+//!
+//! #[record]
+//! struct Trade { symbol: Symbol, price: Price, size: Size, at: Timestamp }
+//!
+//! # fn main() -> Result<()> {
+//! let trade = |symbol: &str, price: i64, at: i64| Trade {
+//!     symbol: symbol.parse().unwrap(),
+//!     price: Price::from_units(price * 100_000_000),
+//!     size: Size::from_units(100_000_000),
+//!     at: Timestamp(at),
+//! };
+//! let trades = vec![trade("A", 10, 1), trade("A", 20, 2), trade("B", 5, 900_000_000)];
+//!
+//! let job = Job::new("vwap");
+//! let results = collect();
+//! job.source(from_vec(trades))
+//!     .event_time(|trade: &Trade| trade.at, Watermarks::bounded(5.millis()))
+//!     .key_by(|trade| trade.symbol)
+//!     .window(Tumbling::of(1.secs()))
+//!     .aggregate(vwap(|trade: &Trade| trade.price, |trade: &Trade| trade.size))
+//!     .sink(results.sink());
+//! job.run(Local::cores(2))?;
+//!
+//! let mut prices: Vec<_> =
+//!     results.take().into_iter().map(|r| (r.key.to_string(), r.value.vwap.to_string())).collect();
+//! prices.sort();
+//! assert_eq!(prices, [("A".into(), "15".into()), ("B".into(), "5".into())]);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+// `#[record]` writes paths that start at `::tailwater`; inside this crate they must lead here.
+extern crate self as tailwater;
+
+pub mod embed;
+mod job;
+mod keyed;
+mod main_job;
+pub mod prelude;
+mod source_stream;
+mod stream;
+mod windowed;
+
+pub use embed::{Egress, Ingress, egress, ingress};
+pub use job::Job;
+pub use keyed::Keyed;
+pub use main_job::stop_on_signals;
+pub use source_stream::SourceStream;
+pub use stream::Stream;
+pub use windowed::{WindowKind, Windowed};
+
+pub use tailwater_connectors as connectors;
+pub use tailwater_core::{
+    Clock, Counter, Counters, Element, Error, ErrorKind, Key, KeyGroups, ManualClock, Notional,
+    Price, Record, Result, Size, Span, Stamped, Symbol, TimeUnits, Timestamp, Volume,
+};
+pub use tailwater_derive::record;
+pub use tailwater_operators as operators;
+pub use tailwater_operators::testing;
+pub use tailwater_runtime as runtime;
+pub use tailwater_runtime::{
+    Cores, Driver, Idle, JobHandle, Local, Objective, Pace, Report, SystemClock,
+};
+
+#[doc(hidden)]
+pub use {rkyv, serde};

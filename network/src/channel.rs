@@ -103,7 +103,12 @@ impl<T> Sender<T> {
         if self.staged.is_empty() {
             return true;
         }
-        let room = self.records.slots().min(self.staged.len());
+        let mut room = self.records.slots().min(self.staged.len());
+        if !self.waiting.is_empty() && !self.flush_controls() {
+            // A record must not be published before a control element that precedes it.
+            let before = self.waiting.front().map_or(0, |(place, _)| place - self.sent);
+            room = room.min(before as usize);
+        }
         if room > 0
             && let Ok(chunk) = self.records.write_chunk_uninit(room)
         {
@@ -126,8 +131,8 @@ impl<T> Sender<T> {
     /// Publishes everything that fits, control elements too; `true` when nothing is left.
     #[inline]
     pub fn flush(&mut self) -> bool {
-        let controls_gone = self.waiting.is_empty() || self.flush_controls();
-        self.publish() && controls_gone
+        let records_gone = self.publish();
+        records_gone && (self.waiting.is_empty() || self.flush_controls())
     }
 
     fn flush_controls(&mut self) -> bool {

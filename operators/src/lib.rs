@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod blame;
 pub mod chain;
+pub mod in_order;
 pub mod operator;
 pub mod rolling;
 pub mod sink;

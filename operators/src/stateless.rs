@@ -7,6 +7,13 @@ use tailwater_core::{Error, Timestamp};
 use crate::blame::blame;
 use crate::{Collect, Description, Operator};
 
+/// Tells of an operator, unless it is hidden.
+fn tell(name: &str, into: &mut Vec<Description>) {
+    if !name.is_empty() {
+        into.push(Description::new(name, ""));
+    }
+}
+
 /// Declares an operator with one closure: its struct, its constructor and its clone.
 macro_rules! closure_operator {
     ($(#[$doc:meta])* $name:ident<$($param:ident),*>, $kind:literal) => {
@@ -21,6 +28,13 @@ macro_rules! closure_operator {
             /// The operator with the user's function.
             pub fn new(function: F) -> Self {
                 Self { name: $kind.to_owned(), function, types: PhantomData }
+            }
+
+            /// The same operator, not told by `explain`: for steps that the engine itself puts in.
+            #[must_use]
+            pub fn hidden(mut self) -> Self {
+                self.name.clear();
+                self
             }
 
             /// The same operator under a name of the user's.
@@ -78,7 +92,7 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, ""));
+        tell(&self.name, into);
     }
 }
 
@@ -97,7 +111,7 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, ""));
+        tell(&self.name, into);
     }
 }
 
@@ -117,7 +131,7 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, ""));
+        tell(&self.name, into);
     }
 }
 
@@ -138,7 +152,7 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, ""));
+        tell(&self.name, into);
     }
 }
 
@@ -156,6 +170,6 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, ""));
+        tell(&self.name, into);
     }
 }

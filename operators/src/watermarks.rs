@@ -1,6 +1,12 @@
 //! Watermark strategies: how far event time has surely come, judged from the records of one split.
 
-use tailwater_core::{Span, Timestamp};
+use std::marker::PhantomData;
+
+use tailwater_core::{Result, Span, Stamped, Timestamp};
+use tailwater_state::{SnapshotReader, SnapshotWriter};
+
+use crate::blame::blame;
+use crate::{Collect, Description, Operator};
 
 /// Judges from the records of one split how far event time has come.
 pub trait WatermarkGenerator<T>: Clone + Send + 'static {
@@ -68,6 +74,75 @@ impl<G> Watermarks<G> {
     pub fn idle_after(mut self, span: Span) -> Self {
         self.idle_after = Some(span);
         self
+    }
+}
+
+/// Gives records event times and watermarks in the middle of a stream; those from before are dropped.
+pub struct AssignTime<T, F, G> {
+    time: F,
+    generator: G,
+    sent: Timestamp,
+    types: PhantomData<fn(T)>,
+}
+
+impl<T, F, G> AssignTime<T, F, G> {
+    /// Takes each record's event time with `time`; `generator` judges how far it has come.
+    pub fn new(time: F, generator: G) -> Self {
+        Self { time, generator, sent: Timestamp::MIN, types: PhantomData }
+    }
+}
+
+impl<T, F: Clone, G: Clone> Clone for AssignTime<T, F, G> {
+    fn clone(&self) -> Self {
+        Self::new(self.time.clone(), self.generator.clone())
+    }
+}
+
+impl<T, F, G> Operator for AssignTime<T, F, G>
+where
+    T: 'static,
+    F: FnMut(&T) -> Timestamp + Send + 'static,
+    G: WatermarkGenerator<T>,
+{
+    type In = T;
+    type Out = T;
+
+    #[inline]
+    fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<T>) {
+        let at = blame("event_time", at, || (self.time)(&value));
+        self.generator.on_record(&value, at);
+        out.record(at, value);
+    }
+
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<T>) {
+        for Stamped { at, value } in batch.drain(..) {
+            self.on_record(at, value, out);
+        }
+        let watermark = self.generator.watermark();
+        if watermark > self.sent {
+            self.sent = watermark;
+            out.watermark(watermark);
+        }
+    }
+
+    /// Only the end of the input passes; other watermarks belong to the times from before.
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<T>) {
+        if watermark == Timestamp::MAX {
+            out.watermark(watermark);
+        }
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        into.put("sent", &self.sent)
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        self.sent = from.get("sent")?.unwrap_or(Timestamp::MIN);
+        Ok(())
+    }
+
+    fn describe(&self, into: &mut Vec<Description>) {
+        into.push(Description::new("event_time", ""));
     }
 }
 

@@ -257,7 +257,7 @@ mod tests {
         }
         let objective = Objective { percentile: 99.0, limit: Span(50_000) };
         let verdict = judge(objective, &latency, &floor);
-        assert!(!verdict.met && verdict.machine_ns == 20_000 + 7, "{verdict:?}");
+        assert!(!verdict.met && (20_000..20_100).contains(&verdict.machine_ns), "{verdict:?}");
         let easy = Objective { percentile: 50.0, limit: Span(90_000) };
         assert!(judge(easy, &latency, &floor).met);
         assert!(!judge(easy, &histogram(), &floor).met, "nothing measured is nothing promised");

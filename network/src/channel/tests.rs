@@ -11,6 +11,8 @@ use super::*;
 enum Operation {
     Stage(u32),
     Control(i64),
+    /// More than their ring holds.
+    Controls(usize),
     Flush,
     Poll(usize),
 }
@@ -19,6 +21,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => any::<u32>().prop_map(Operation::Stage),
         1 => any::<i64>().prop_map(Operation::Control),
+        1 => (1usize..150).prop_map(Operation::Controls),
         2 => Just(Operation::Flush),
         3 => (1usize..9).prop_map(Operation::Poll),
     ]
@@ -62,6 +65,12 @@ proptest! {
                     let control = Control::Watermark(Timestamp(at));
                     sender.control(control);
                     model.push_back(Element::Control(control));
+                }
+                Operation::Controls(count) => {
+                    for _ in 0..count {
+                        sender.control(Control::Idle);
+                        model.push_back(Element::Control(Control::Idle));
+                    }
                 }
                 Operation::Flush => { sender.flush(); }
                 Operation::Poll(limit) => { check_poll(&mut receiver, limit, &mut model); }

@@ -1,8 +1,9 @@
 //! Windows of event time: what they are, what they emit, and the operators that keep them.
 
 pub mod assign;
-pub mod panes;
 pub mod general;
+pub mod panes;
+pub mod reduce;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Span, Timestamp};

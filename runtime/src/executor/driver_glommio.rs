@@ -16,6 +16,7 @@ use tailwater_network::Parker;
 use super::driver_threads::run_loop;
 use super::{CoreOutcome, Shared};
 use crate::config::Driver;
+use crate::latency::Floor;
 
 /// Longer than any run of the reactor: the timer must never fire (see the head of this file).
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
@@ -53,8 +54,11 @@ pub(super) fn run(
     let executor = match executor(placement) {
         Ok(executor) => executor,
         Err(error) => {
+            shared.control.fail(error);
+            // Once for "can be woken", once for "has opened its tasks".
             all_ready.wait();
-            return Err(error);
+            all_ready.wait();
+            return Ok(CoreOutcome { core, floor: Floor::default() });
         }
     };
     run_loop(shared, core, &parker, all_ready, || executor.run(async {}))

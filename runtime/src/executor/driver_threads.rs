@@ -53,7 +53,13 @@ pub(super) fn run_loop(
         }
         Idle::Spin | Idle::Yield => Waker::none(),
     };
-    let tasks = shared.open_tasks(core, waker)?;
+    // No record flows before every core has opened its tasks, so that an input or output that cannot be
+    // opened stops the job before its first record.
+    let tasks = shared.open_tasks(core, waker).unwrap_or_else(|error| {
+        shared.control.fail(error);
+        Vec::new()
+    });
+    all_ready.wait();
     let mut cycle = DutyCycle::new(tasks, shared.cores[core as usize].clone(), floor);
     let mut empty_rounds = 0;
     let mut housekeeping_due_ns = 0;

@@ -1,0 +1,116 @@
+//! A stream partitioned by a key: windows and rolling aggregates of each key.
+
+use tailwater_core::{Key, Record};
+use tailwater_operators::rolling::{
+    self, FieldExtreme, FieldSum, Fold, RecordExtreme, Reduce, Rolling, RollingStep,
+};
+use tailwater_operators::{Identity, Operator, Then};
+
+use crate::stream::Fresh;
+use crate::{Stream, WindowKind, Windowed};
+
+/// A stream whose records lie on the core that owns their key.
+#[must_use = "a stream that leads to no sink computes nothing"]
+pub struct Keyed<K, T: 'static, F> {
+    pub(crate) stream: Fresh<T>,
+    pub(crate) key: F,
+    types: std::marker::PhantomData<fn(&T) -> K>,
+}
+
+/// A stream of what one keyed operator emits.
+pub type AfterKey<T, O> = Stream<<O as Operator>::Out, Then<Identity<T>, O>>;
+
+impl<K, T, F> Keyed<K, T, F>
+where
+    K: Key,
+    T: Record,
+    F: FnMut(&T) -> K + Clone + Send + 'static,
+{
+    pub(crate) fn new(stream: Fresh<T>, key: F) -> Self {
+        Self { stream, key, types: std::marker::PhantomData }
+    }
+
+    /// Any keyed operator; it is given the function that takes a record's key.
+    pub fn then<O: Operator<In = T>>(self, operator: impl FnOnce(F) -> O) -> AfterKey<T, O> {
+        let operator = operator(self.key);
+        self.stream.then(operator)
+    }
+
+    /// Windows of event time for each key: [`Tumbling`](crate::prelude::Tumbling),
+    /// [`Sliding`](crate::prelude::Sliding), [`Session`](crate::prelude::Session).
+    pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, W> {
+        Windowed::new(self, windows)
+    }
+
+    /// For each record, all records of its key so far combined into one. The first is emitted as it is.
+    pub fn reduce<R>(self, combine: R) -> AfterKey<T, Rolling<K, T, F, Reduce<R>>>
+    where
+        R: FnMut(&T, T) -> T + Clone + Send + 'static,
+        Reduce<R>: RollingStep<T>,
+    {
+        self.then(|key| rolling::reduce(key, combine))
+    }
+
+    /// For each record, a value that all records of its key so far were added to.
+    pub fn fold<A, R>(self, initial: A, add: R) -> AfterKey<T, Rolling<K, T, F, Fold<A, R>>>
+    where
+        A: Record,
+        R: FnMut(&mut A, &T) + Clone + Send + 'static,
+        Fold<A, R>: RollingStep<T>,
+    {
+        self.then(|key| rolling::fold(key, initial, add))
+    }
+
+    /// For each record, the first of its key with one field replaced by the sum so far (SEMANTICS 85).
+    pub fn sum<V, G, P>(self, get: G, set: P) -> AfterKey<T, Rolling<K, T, F, FieldSum<G, P>>>
+    where
+        V: rolling::CheckedSum + 'static,
+        G: FnMut(&T) -> V + Clone + Send + 'static,
+        P: FnMut(&mut T, V) + Clone + Send + 'static,
+        FieldSum<G, P>: RollingStep<T>,
+    {
+        self.then(|key| rolling::sum(key, get, set))
+    }
+
+    /// For each record, the first of its key with one field replaced by the least so far (SEMANTICS 85).
+    pub fn min<V, G, P>(self, get: G, set: P) -> AfterKey<T, Rolling<K, T, F, FieldExtreme<G, P>>>
+    where
+        V: Ord + 'static,
+        G: FnMut(&T) -> V + Clone + Send + 'static,
+        P: FnMut(&mut T, V) + Clone + Send + 'static,
+        FieldExtreme<G, P>: RollingStep<T>,
+    {
+        self.then(|key| rolling::min(key, get, set))
+    }
+
+    /// For each record, the first of its key with one field replaced by the greatest so far.
+    pub fn max<V, G, P>(self, get: G, set: P) -> AfterKey<T, Rolling<K, T, F, FieldExtreme<G, P>>>
+    where
+        V: Ord + 'static,
+        G: FnMut(&T) -> V + Clone + Send + 'static,
+        P: FnMut(&mut T, V) + Clone + Send + 'static,
+        FieldExtreme<G, P>: RollingStep<T>,
+    {
+        self.then(|key| rolling::max(key, get, set))
+    }
+
+    /// For each record, the one of its key with the least value so far; the first of equals.
+    pub fn min_by<V, G>(self, get: G) -> AfterKey<T, Rolling<K, T, F, RecordExtreme<G>>>
+    where
+        V: Ord + 'static,
+        G: FnMut(&T) -> V + Clone + Send + 'static,
+        RecordExtreme<G>: RollingStep<T>,
+    {
+        self.then(|key| rolling::min_by(key, get))
+    }
+
+    /// For each record, the one of its key with the greatest value so far; the first of equals.
+    pub fn max_by<V, G>(self, get: G) -> AfterKey<T, Rolling<K, T, F, RecordExtreme<G>>>
+    where
+        V: Ord + 'static,
+        G: FnMut(&T) -> V + Clone + Send + 'static,
+        RecordExtreme<G>: RollingStep<T>,
+    {
+        self.then(|key| rolling::max_by(key, get))
+    }
+}

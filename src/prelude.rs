@@ -1,0 +1,10 @@
+//! What a job needs in one line: `use tailwater::prelude::*;`.
+
+pub use crate::{
+    Cores, Driver, Error, Idle, Job, Key, Local, Notional, Pace, Price, Record, Report, Result,
+    Size, Span, Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, ingress, record,
+};
+pub use tailwater_connectors::{collect, counting, from_splits, from_vec};
+pub use tailwater_operators::{
+    Aggregate, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
+};

@@ -1,0 +1,276 @@
+//! A stream: a chain of operators that grows like an iterator, until it is spread over the cores or ends.
+
+use std::sync::Arc;
+
+use tailwater_core::{Key, Record, Timestamp};
+use tailwater_operators::in_order::InOrder;
+use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
+use tailwater_operators::watermarks::AssignTime;
+use tailwater_operators::{Identity, Operator, Sink, Then, WatermarkGenerator, Watermarks};
+use tailwater_runtime::graph::{InboxPlan, OutboxPlan};
+use tailwater_runtime::task::fork::{BothPlan, Either, ForkPlan};
+use tailwater_runtime::task::sink::SinkPlan;
+use tailwater_runtime::task::{InputPlan, OutputPlan};
+use tailwater_runtime::{Objective, Partition};
+
+use crate::Keyed;
+use crate::job::SharedPlan;
+
+/// A stream of records of type `T`, computed by the chain `C`.
+///
+/// Operators are fused: a record goes through the whole chain in one call, until the stream is spread over
+/// the cores ([`key_by`](Stream::key_by)), joined with another, or ends in a sink.
+#[must_use = "a stream that leads to no sink computes nothing"]
+pub struct Stream<T, C: Operator<Out = T>> {
+    pub(crate) plan: SharedPlan,
+    pub(crate) input: Arc<dyn InputPlan<C::In>>,
+    pub(crate) chain: C,
+    name: Option<Arc<str>>,
+}
+
+/// A stream that starts at a ring.
+pub(crate) type Fresh<T> = Stream<T, Identity<T>>;
+
+impl<T: 'static> Stream<T, Identity<T>> {
+    pub(crate) fn new(
+        plan: SharedPlan,
+        input: Arc<dyn InputPlan<T>>,
+        name: Option<Arc<str>>,
+    ) -> Self {
+        Self { plan, input, chain: Identity::default(), name }
+    }
+}
+
+impl<T, C> Stream<T, C>
+where
+    T: 'static,
+    C: Operator<Out = T> + Clone,
+{
+    /// Any operator at the end of the chain.
+    pub fn then<O: Operator<In = T>>(self, operator: O) -> Stream<O::Out, Then<C, O>> {
+        Stream {
+            plan: self.plan,
+            input: self.input,
+            chain: Then::new(self.chain, operator),
+            name: self.name,
+        }
+    }
+
+    /// One record in, one out.
+    pub fn map<U, F>(self, function: F) -> Stream<U, Then<C, Map<T, U, F>>>
+    where
+        U: 'static,
+        F: FnMut(T) -> U + Clone + Send + 'static,
+    {
+        self.then(Map::new(function))
+    }
+
+    /// Keeps the records that `predicate` says `true` to.
+    pub fn filter<F>(self, predicate: F) -> Stream<T, Then<C, Filter<T, F>>>
+    where
+        F: FnMut(&T) -> bool + Clone + Send + 'static,
+    {
+        self.then(Filter::new(predicate))
+    }
+
+    /// One record in, any number out.
+    pub fn flat_map<I, F>(self, function: F) -> Stream<I::Item, Then<C, FlatMap<T, I, F>>>
+    where
+        I: IntoIterator + 'static,
+        F: FnMut(T) -> I + Clone + Send + 'static,
+    {
+        self.then(FlatMap::new(function))
+    }
+
+    /// One record in, one out; an error ends the job and is told with the record's event time.
+    pub fn try_map<U, E, F>(self, function: F) -> Stream<U, Then<C, TryMap<T, U, E, F>>>
+    where
+        U: 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+        F: FnMut(T) -> Result<U, E> + Clone + Send + 'static,
+    {
+        self.then(TryMap::new(function))
+    }
+
+    /// Shows each record with its event time to `function`.
+    pub fn inspect<F>(self, function: F) -> Stream<T, Then<C, Inspect<T, F>>>
+    where
+        F: FnMut(Timestamp, &T) + Clone + Send + 'static,
+    {
+        self.then(Inspect::new(function))
+    }
+
+    /// Gives records event times and watermarks here, in the middle of a stream, in place of those that
+    /// they had. Prefer the event time of the source, which knows its splits.
+    pub fn event_time<F, G>(
+        self,
+        time: F,
+        watermarks: Watermarks<G>,
+    ) -> Stream<T, Then<C, AssignTime<T, F, G>>>
+    where
+        F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
+        G: WatermarkGenerator<T>,
+    {
+        self.then(AssignTime::new(time, watermarks.generator))
+    }
+
+    /// A name for `explain`, reports and counters, for the task that this stream is part of.
+    pub fn named(mut self, name: impl AsRef<str>) -> Self {
+        let name = self.plan.borrow_mut().graph.unique_name(name.as_ref());
+        self.name = Some(name);
+        self
+    }
+
+    /// A latency that the job promises; see [`Job::objective`](crate::Job::objective).
+    pub fn objective(self, percentile: f64, limit: tailwater_core::Span) -> Self {
+        let objective = Objective { percentile, limit };
+        self.plan.borrow_mut().graph.objectives.push(objective);
+        self
+    }
+
+    /// Ends the chain with `output` and adds it to the graph.
+    pub(crate) fn end<P: OutputPlan<T>>(self, output: P) -> SharedPlan {
+        {
+            let graph = &mut self.plan.borrow_mut().graph;
+            let name = self.name.unwrap_or_else(|| {
+                let mut operators = Vec::new();
+                self.chain.describe(&mut operators);
+                let first = operators.first().map(|operator| operator.name.clone());
+                let wanted = first.or_else(|| output.sink_name());
+                graph.unique_name(wanted.as_deref().unwrap_or("forward"))
+            });
+            graph.add(name, self.input, self.chain, output);
+        }
+        self.plan
+    }
+
+    /// Leads the stream out of the job.
+    pub fn sink<S: Sink<T>>(self, sink: S)
+    where
+        T: Record,
+    {
+        if sink.single_writer() {
+            let gathered = self.gather();
+            let name = gathered.sink_name(&sink.name());
+            gathered.end(SinkPlan::new(name, sink));
+        } else {
+            let name = self.sink_name(&sink.name());
+            self.end(SinkPlan::new(name, sink));
+        }
+    }
+
+    fn sink_name(&self, wanted: &str) -> Arc<str> {
+        self.plan.borrow_mut().graph.unique_name(wanted)
+    }
+}
+
+impl<T, C> Stream<T, C>
+where
+    T: Record,
+    C: Operator<Out = T> + Clone,
+{
+    /// Partitions the stream by a key: each core gets the records of the keys that it owns.
+    pub fn key_by<K, F>(self, key: F) -> Keyed<K, T, F>
+    where
+        K: Key,
+        F: FnMut(&T) -> K + Clone + Send + 'static,
+    {
+        let edge = self.plan.borrow_mut().graph.edge(Partition::ByKey);
+        let plan = self.end(OutboxPlan::by_key(edge.clone(), key.clone()));
+        Keyed::new(fresh(plan, vec![edge]), key)
+    }
+
+    /// Spreads the records over the cores in turn.
+    pub fn rebalance(self) -> Fresh<T> {
+        let edge = self.plan.borrow_mut().graph.edge(Partition::Rebalance);
+        let plan = self.end(OutboxPlan::in_turn(edge.clone()));
+        fresh(plan, vec![edge])
+    }
+
+    /// Brings all records to the first core.
+    pub fn gather(self) -> Fresh<T> {
+        let edge = self.plan.borrow_mut().graph.edge(Partition::Global);
+        let plan = self.end(OutboxPlan::to_one(edge.clone()));
+        fresh(plan, vec![edge])
+    }
+
+    /// Brings all records to the first core and emits them in the order of event time, and by `key` where
+    /// times are equal, as soon as the watermark proves that none is missing. The order does not depend on
+    /// the number of cores.
+    pub fn in_order<K, F>(self, key: F) -> Stream<T, Then<Identity<T>, InOrder<T, K, F>>>
+    where
+        K: Ord + 'static,
+        F: FnMut(&T) -> K + Clone + Send + 'static,
+    {
+        self.gather().then(InOrder::new(key))
+    }
+
+    /// The records of both streams, in no particular order.
+    pub fn union<D>(self, other: Stream<T, D>) -> Fresh<T>
+    where
+        D: Operator<Out = T> + Clone,
+    {
+        let edges = {
+            let graph = &mut self.plan.borrow_mut().graph;
+            vec![graph.edge(Partition::Forward), graph.edge(Partition::Forward)]
+        };
+        other.end(OutboxPlan::to_one(edges[1].clone()));
+        let plan = self.end(OutboxPlan::to_one(edges[0].clone()));
+        fresh(plan, edges)
+    }
+
+    /// Two streams: of the records that `predicate` says `true` to, and of the others.
+    pub fn split<F>(self, mut predicate: F) -> (Fresh<T>, Fresh<T>)
+    where
+        F: FnMut(&T) -> bool + Clone + Send + 'static,
+    {
+        self.map(
+            move |record| {
+                if predicate(&record) { Either::First(record) } else { Either::Second(record) }
+            },
+        )
+        .fork()
+    }
+
+    /// The same stream twice.
+    pub fn tee(self) -> (Fresh<T>, Fresh<T>) {
+        let (first, second) = {
+            let graph = &mut self.plan.borrow_mut().graph;
+            (graph.edge(Partition::Forward), graph.edge(Partition::Forward))
+        };
+        let plan = self.end(BothPlan {
+            first: OutboxPlan::to_one(first.clone()),
+            second: OutboxPlan::to_one(second.clone()),
+        });
+        (fresh(plan.clone(), vec![first]), fresh(plan, vec![second]))
+    }
+}
+
+impl<X, C> Stream<X, C>
+where
+    X: tailwater_runtime::task::fork::TwoWays + 'static,
+    X::First: Record,
+    X::Second: Record,
+    C: Operator<Out = X> + Clone,
+{
+    /// Ends the chain and tells its output apart into two streams.
+    pub(crate) fn fork(self) -> (Fresh<X::First>, Fresh<X::Second>) {
+        let (first, second) = {
+            let graph = &mut self.plan.borrow_mut().graph;
+            (graph.edge(Partition::Forward), graph.edge(Partition::Forward))
+        };
+        let plan = self.end(ForkPlan {
+            first: OutboxPlan::to_one(first.clone()),
+            second: OutboxPlan::to_one(second.clone()),
+        });
+        (fresh(plan.clone(), vec![first]), fresh(plan, vec![second]))
+    }
+}
+
+/// A stream that starts at these edges.
+pub(crate) fn fresh<T: Record>(
+    plan: SharedPlan,
+    edges: Vec<Arc<tailwater_runtime::graph::Edge<T>>>,
+) -> Fresh<T> {
+    Stream::new(plan, Arc::new(InboxPlan::new(edges)), None)
+}
