@@ -36,6 +36,11 @@ where
         self.stream.then(operator)
     }
 
+    /// The records as they are, each on the core that owns its key.
+    pub fn records(self) -> Stream<T, Identity<T>> {
+        self.stream
+    }
+
     /// Windows of event time for each key: [`Tumbling`](crate::prelude::Tumbling),
     /// [`Sliding`](crate::prelude::Sliding), [`Session`](crate::prelude::Session).
     pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, W> {

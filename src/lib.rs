@@ -51,7 +51,7 @@ mod windowed;
 pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
 pub use keyed::Keyed;
-pub use main_job::stop_on_signals;
+pub use main_job::{parse_driver, stop_on_signals};
 pub use source_stream::SourceStream;
 pub use stream::Stream;
 pub use windowed::{WindowKind, Windowed};

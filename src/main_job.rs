@@ -16,7 +16,7 @@ struct Options {
     #[arg(long, default_value = "yield", value_name = "POLICY")]
     idle: Idle,
     /// What drives the cores: glommio, threads, or seeded:N (one thread, repeatable)
-    #[arg(long, default_value = "glommio", value_name = "DRIVER", value_parser = driver)]
+    #[arg(long, default_value = "glommio", value_name = "DRIVER", value_parser = parse_driver)]
     driver: Driver,
     /// Print the job instead of running it: text, dot or json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text")]
@@ -26,7 +26,11 @@ struct Options {
     quiet: bool,
 }
 
-fn driver(text: &str) -> Result<Driver> {
+/// Reads `glommio`, `threads` or `seeded:N`.
+///
+/// # Errors
+/// When the text is none of them.
+pub fn parse_driver(text: &str) -> Result<Driver> {
     match text {
         "glommio" => Ok(Driver::Glommio),
         "threads" => Ok(Driver::Threads),

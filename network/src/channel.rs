@@ -11,32 +11,33 @@
 //! acquire), provided that it looks at the records first and at the controls second; [`Receiver::poll`] does.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use rtrb::{Consumer, Producer, RingBuffer};
 use tailwater_core::{Control, Stamped, Timestamp};
 
 use crate::Parker;
+use crate::ring::{Consumer, Producer, ring};
 
 /// Control elements in flight on a channel. They are rare next to records; what does not fit waits.
 const CONTROLS_MAX: usize = 64;
+/// Records that are written before they are published together: larger batches gain nothing.
+const PUBLISH_AT: usize = 64;
 
 /// A control element and the number of records before it.
 type Placed = (u64, Control);
 
-/// The writing end: stages records, and publishes them in batches.
+/// The writing end: writes records into the ring, and publishes them in batches.
 #[derive(Debug)]
 pub struct Sender<T> {
     records: Producer<Stamped<T>>,
     controls: Producer<Placed>,
-    /// Records that are not published yet, because the batch is not full or the ring is.
-    staged: Vec<Stamped<T>>,
+    /// Records that found the ring full, and all that came after them.
+    overflow: VecDeque<Stamped<T>>,
     /// Control elements that found their ring full.
     waiting: VecDeque<Placed>,
-    /// Records published so far.
+    /// Records written into the ring so far.
     sent: u64,
     /// Wakes the receiving core, where it may sleep.
-    receiver: Option<Arc<Parker>>,
+    receiver: Option<std::sync::Arc<Parker>>,
 }
 
 /// The reading end.
@@ -61,14 +62,14 @@ pub enum Polled {
     Control(Control),
 }
 
-/// A channel whose ring holds `capacity` records.
+/// A channel whose ring holds at least `capacity` records.
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let (records_in, records_out) = RingBuffer::new(capacity);
-    let (controls_in, controls_out) = RingBuffer::new(CONTROLS_MAX);
+    let (records_in, records_out) = ring(capacity);
+    let (controls_in, controls_out) = ring(CONTROLS_MAX);
     let sender = Sender {
         records: records_in,
         controls: controls_in,
-        staged: Vec::with_capacity(capacity),
+        overflow: VecDeque::new(),
         waiting: VecDeque::new(),
         sent: 0,
         receiver: None,
@@ -80,73 +81,93 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     /// Wakes the receiving core after each publication.
-    pub fn wake_with(&mut self, receiver: Arc<Parker>) {
+    pub fn wake_with(&mut self, receiver: std::sync::Arc<Parker>) {
         self.receiver = Some(receiver);
     }
 
-    /// Takes a record to be published with its batch; returns how many are staged now.
+    /// Takes a record; it is published with its batch, or by [`flush`](Sender::flush). Never refuses: what
+    /// finds the ring full waits in order, and [`has_room`](Sender::has_room) says so.
     #[inline]
-    pub fn stage(&mut self, at: Timestamp, value: T) -> usize {
-        self.staged.push(Stamped { at, value });
-        self.staged.len()
+    pub fn send(&mut self, at: Timestamp, value: T) {
+        let record = Stamped { at, value };
+        // A record must not be written behind a control element that is still waiting.
+        if self.overflow.is_empty() && self.waiting.is_empty() {
+            match self.records.write(record) {
+                Ok(()) => {
+                    self.sent += 1;
+                    if self.records.unpublished() >= PUBLISH_AT {
+                        self.publish();
+                    }
+                }
+                Err(record) => self.overflow.push_back(record),
+            }
+        } else {
+            self.overflow.push_back(record);
+        }
     }
 
-    /// Whether fewer than `staged_max` records wait to be published, and few control elements.
+    /// Whether fewer than `overflow_max` records wait for the ring, and few control elements.
     #[inline]
-    pub fn has_room(&self, staged_max: usize) -> bool {
-        self.staged.len() < staged_max && self.waiting.len() < CONTROLS_MAX
+    pub fn has_room(&self, overflow_max: usize) -> bool {
+        self.overflow.len() < overflow_max && self.waiting.len() < CONTROLS_MAX
     }
 
-    /// Publishes what fits of the staged records; `true` when none is left.
-    #[inline]
-    pub fn publish(&mut self) -> bool {
-        if self.staged.is_empty() {
-            return true;
-        }
-        let mut room = self.records.slots().min(self.staged.len());
-        if !self.waiting.is_empty() && !self.flush_controls() {
-            // A record must not be published before a control element that precedes it.
-            let before = self.waiting.front().map_or(0, |(place, _)| place - self.sent);
-            room = room.min(before as usize);
-        }
-        if room > 0
-            && let Ok(chunk) = self.records.write_chunk_uninit(room)
-        {
-            let written = chunk.fill_from_iter(self.staged.drain(..room));
-            debug_assert_eq!(written, room);
-            self.sent += room as u64;
-            self.wake();
-        }
-        self.staged.is_empty()
-    }
-
-    /// Sends a control element behind all records staged so far. It never overtakes them, even where they
+    /// Sends a control element behind all records taken so far. It never overtakes them, even where they
     /// still wait for room.
     pub fn control(&mut self, control: Control) {
-        let place = self.sent + self.staged.len() as u64;
+        let place = self.sent + self.overflow.len() as u64;
         self.waiting.push_back((place, control));
         self.flush_controls();
     }
 
-    /// Publishes everything that fits, control elements too; `true` when nothing is left.
+    /// Publishes everything that fits; `true` when nothing is left.
     #[inline]
     pub fn flush(&mut self) -> bool {
-        let records_gone = self.publish();
-        records_gone && (self.waiting.is_empty() || self.flush_controls())
+        if !self.waiting.is_empty() || !self.overflow.is_empty() {
+            self.refill();
+        }
+        self.publish();
+        self.overflow.is_empty() && self.waiting.is_empty()
     }
 
-    fn flush_controls(&mut self) -> bool {
-        let mut moved = false;
+    /// Writes what waited, as far as there is room now.
+    #[cold]
+    fn refill(&mut self) {
+        self.flush_controls();
+        // Records behind a waiting control element must not be seen before it is.
+        let mut may_go = match self.waiting.front() {
+            Some((place, _)) => (place - self.sent) as usize,
+            None => usize::MAX,
+        };
+        while may_go > 0
+            && self.records.room() > 0
+            && let Some(record) = self.overflow.pop_front()
+        {
+            if self.records.write(record).is_ok() {
+                self.sent += 1;
+                may_go -= 1;
+            }
+        }
+    }
+
+    fn flush_controls(&mut self) {
         while let Some(&placed) = self.waiting.front()
-            && self.controls.push(placed).is_ok()
+            && self.controls.write(placed).is_ok()
         {
             self.waiting.pop_front();
-            moved = true;
         }
-        if moved {
+        // The records before a control element are published with it or earlier, so that its turn comes.
+        let moved = self.controls.publish();
+        if moved | self.records.publish() {
             self.wake();
         }
-        self.waiting.is_empty()
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        if self.records.publish() {
+            self.wake();
+        }
     }
 
     #[inline]
@@ -162,9 +183,9 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn poll(&mut self, limit: usize, into: &mut Vec<Stamped<T>>) -> Polled {
         // The records first: see the argument at the head of this file.
-        let mut ready = self.records.slots().min(limit);
+        let mut ready = self.records.ready().min(limit);
         if self.next_control.is_none() {
-            self.next_control = self.controls.pop().ok();
+            self.next_control = self.controls.pop();
         }
         if let Some((place, control)) = self.next_control {
             let before = place - self.received;
@@ -177,20 +198,14 @@ impl<T> Receiver<T> {
         if ready == 0 {
             return Polled::Empty;
         }
-        let Ok(chunk) = self.records.read_chunk(ready) else { return Polled::Empty };
-        into.extend(chunk);
+        self.records.take(ready, into);
         self.received += ready as u64;
         Polled::Records(ready)
     }
 
-    /// Whether [`poll`](Receiver::poll) would find something.
-    pub fn is_ready(&self) -> bool {
-        !self.records.is_empty() || self.next_control.is_some() || !self.controls.is_empty()
-    }
-
     /// Records that have been published and not been received.
     pub fn backlog(&self) -> usize {
-        self.records.slots()
+        self.records.backlog()
     }
 }
 

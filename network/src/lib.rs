@@ -1,11 +1,12 @@
 //! How elements travel between cores: rings inside a process, and who owns which key.
 //!
 //! Nothing here knows what a record means, what state is, or which operator sends it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod channel;
 pub mod mesh;
 pub mod park;
+pub mod ring;
 pub mod route;
 mod sync;
 

@@ -43,7 +43,7 @@ mod tests {
         let mut ends = mesh::<(usize, usize)>(3, 2, 4);
         for (writer, ends) in ends.iter_mut().enumerate() {
             for (reader, sender) in ends.senders.iter_mut().enumerate() {
-                sender.stage(Timestamp(0), (writer, reader));
+                sender.send(Timestamp(0), (writer, reader));
                 assert!(sender.flush());
             }
         }

@@ -7,21 +7,25 @@ use tailwater_core::KeyGroups;
 pub struct Route {
     groups: KeyGroups,
     owners: Box<[u16]>,
+    cores: u32,
 }
 
 impl Route {
     /// Contiguous ranges of key groups on `cores` cores.
     pub fn new(groups: KeyGroups, cores: u32) -> Self {
         let owners = (0..groups.count()).map(|group| groups.owner(group, cores) as u16).collect();
-        Self { groups, owners }
+        Self { groups, owners, cores }
+    }
+
+    /// Whether there is only one core, so that nobody needs to look at keys.
+    #[inline]
+    pub fn is_single(&self) -> bool {
+        self.cores == 1
     }
 
     /// The core that owns a key with this hash.
     #[inline]
     pub fn core_of_hash(&self, hash: u64) -> usize {
-        if self.owners.len() == 1 {
-            return 0;
-        }
         self.owners[self.groups.of_hash(hash) as usize].into()
     }
 }

@@ -1,15 +1,41 @@
-//! The one place that atomics and threads come from: the standard library's, or loom's under `cfg(loom)`.
+//! The one place that atomics, cells and threads come from: the standard library's, or loom's under `cfg(loom)`.
 
 #[cfg(loom)]
 pub(crate) use loom::{
-    sync::atomic::{AtomicBool, Ordering, fence},
+    cell::UnsafeCell,
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     thread::Thread,
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
-    sync::atomic::{AtomicBool, Ordering, fence},
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     thread::Thread,
 };
+
+/// The standard library's cell with the calls of loom's.
+#[cfg(not(loom))]
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
+    }
+}
 
 /// The thread that calls.
 pub(crate) fn current_thread() -> Thread {

@@ -58,7 +58,7 @@ proptest! {
         for operation in operations {
             match operation {
                 Operation::Stage(value) => {
-                    sender.stage(Timestamp(1), value);
+                    sender.send(Timestamp(1), value);
                     model.push_back(Element::Record(Stamped::new(Timestamp(1), value)));
                 }
                 Operation::Control(at) => {
@@ -92,7 +92,7 @@ fn two_threads_keep_controls_among_their_records() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for index in 0..RECORDS {
-                sender.stage(Timestamp(index as i64), index);
+                sender.send(Timestamp(index as i64), index);
                 if index % 7 == 0 {
                     sender.control(Control::Barrier(Barrier { checkpoint: index + 1 }));
                 }

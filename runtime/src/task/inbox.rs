@@ -140,11 +140,11 @@ mod tests {
     fn a_channel_behind_its_barrier_waits_for_the_others() {
         let (mut first, mut second, mut inbox) = two();
         let barrier = Control::Barrier(Barrier { checkpoint: 1 });
-        first.stage(Timestamp(1), 1);
+        first.send(Timestamp(1), 1);
         first.control(barrier);
-        first.stage(Timestamp(2), 2);
+        first.send(Timestamp(2), 2);
         first.flush();
-        second.stage(Timestamp(1), 10);
+        second.send(Timestamp(1), 10);
         second.flush();
         assert_eq!(drain(&mut inbox), [Ok(1), Ok(10)]);
         second.control(barrier);

@@ -6,10 +6,8 @@ use tailwater_operators::{Collect, blame};
 
 use super::Output;
 
-/// Records that are staged for a core before they are published together.
-const PUBLISH_AT: usize = 64;
-/// Staged records at which the task takes no more input until its rings have room: back-pressure.
-const STAGED_MAX: usize = 1024;
+/// Records that wait for a full ring, at which the task takes no more input: back-pressure.
+const OVERFLOW_MAX: usize = 256;
 
 /// Decides which of an edge's cores a record goes to.
 pub trait Router<T>: 'static {
@@ -33,6 +31,9 @@ impl<F> ByKey<F> {
 impl<T, K: Key, F: FnMut(&T) -> K + 'static> Router<T> for ByKey<F> {
     #[inline]
     fn route(&mut self, at: Timestamp, value: &T) -> usize {
+        if self.route.is_single() {
+            return 0;
+        }
         let key = blame::blame("key_by", at, || (self.key)(value));
         self.route.core_of_hash(stable_hash(&key))
     }
@@ -89,10 +90,7 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
     #[inline]
     fn record(&mut self, at: Timestamp, value: T) {
         let core = self.router.route(at, &value);
-        let sender = &mut self.senders[core];
-        if sender.stage(at, value) >= PUBLISH_AT {
-            sender.publish();
-        }
+        self.senders[core].send(at, value);
     }
 
     fn watermark(&mut self, watermark: Timestamp) {
@@ -103,7 +101,7 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
 
     #[inline]
     fn has_room(&self) -> bool {
-        self.senders.iter().all(|sender| sender.has_room(STAGED_MAX))
+        self.senders.iter().all(|sender| sender.has_room(OVERFLOW_MAX))
     }
 
     #[cold]

@@ -141,12 +141,13 @@ where
         split.emitted += self.values.len() as u64;
         self.gauges.records.add(self.values.len() as u64);
         let mut newest = Timestamp::MIN;
-        for value in self.values.drain(..) {
-            let at = blame(&self.name, newest, || (self.time)(&value));
-            split.generator.on_record(&value, at);
+        let (name, time, generator) = (&self.name, &mut self.time, &mut split.generator);
+        batch.extend(self.values.drain(..).map(|value| {
+            let at = blame(name, newest, || time(&value));
+            generator.on_record(&value, at);
             newest = newest.max(at);
-            batch.push(Stamped { at, value });
-        }
+            Stamped { at, value }
+        }));
         if newest.0 > self.gauges.newest.get() {
             self.gauges.newest.set(newest.0);
         }

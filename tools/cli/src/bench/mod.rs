@@ -1,0 +1,210 @@
+//! The benchmark workloads, each on the engine as users run it; one JSON line a result.
+
+mod chain;
+mod exchange;
+mod keyed_count;
+mod latency;
+mod tick_vwap;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tailwater::{Driver, Idle, Local, Report, Result};
+
+/// Which workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// One-second OHLC and VWAP of 10,000 symbols
+    TickVwap,
+    /// A running count and sum per key, one output per input
+    KeyedCount,
+    /// Open loop through source, exchange, window and sink: from the intended moment to the result
+    Latency,
+    /// Five fused stateless steps
+    Chain,
+    /// 32-byte records from each core to the other
+    Exchange,
+}
+
+/// `tailwater bench`: the same work on the same bytes as other engines, with a checksum of its results.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tailwater bench tick-vwap --cores 2 --events 30000000
+  tailwater bench keyed-count --keys 10000000 --events 30000000
+  tailwater bench latency --rate 1000000 --seconds 10 --idle spin")]
+pub struct BenchArgs {
+    /// The workload
+    workload: Workload,
+    /// Cores to run on
+    #[arg(long, default_value_t = 2)]
+    cores: u32,
+    /// Records in total
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// Keys of keyed-count
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Records a second of latency
+    #[arg(long, default_value_t = 100_000)]
+    rate: u64,
+    /// How long latency runs
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// What a core does that has nothing to do: spin, yield or park
+    #[arg(long, default_value = "spin")]
+    idle: Idle,
+    /// What drives the cores: glommio, threads or seeded:N
+    #[arg(long, default_value = "glommio", value_parser = tailwater::parse_driver)]
+    driver: Driver,
+}
+
+/// What a throughput workload came to.
+#[derive(Serialize)]
+struct Throughput {
+    engine: &'static str,
+    workload: &'static str,
+    cores: u32,
+    events: u64,
+    secs: f64,
+    events_per_s: f64,
+    outputs: u64,
+    checksum: String,
+}
+
+impl BenchArgs {
+    fn local(&self) -> Local {
+        Local {
+            driver: self.driver,
+            idle: self.idle,
+            // What is measured is the work; a marker a millisecond belongs to `run`.
+            marker_interval: None,
+            ..Local::cores(self.cores)
+        }
+    }
+
+    fn throughput(
+        &self,
+        workload: &'static str,
+        report: &Report,
+        outputs: u64,
+        checksum: u64,
+    ) -> Throughput {
+        Throughput {
+            engine: "tailwater",
+            workload,
+            cores: self.cores,
+            events: report.records,
+            secs: report.secs,
+            events_per_s: report.records_per_s(),
+            outputs,
+            checksum: format!("{checksum:016x}"),
+        }
+    }
+}
+
+/// Runs a workload and prints its line.
+///
+/// # Errors
+/// When the job cannot run as asked.
+#[allow(clippy::print_stdout)] // The line is the command's output.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let line = match args.workload {
+        Workload::TickVwap => to_line(&tick_vwap::run(args)?),
+        Workload::KeyedCount => to_line(&keyed_count::run(args)?),
+        Workload::Latency => to_line(&latency::run(args)?),
+        Workload::Chain => to_line(&chain::run(args)?),
+        Workload::Exchange => to_line(&exchange::run(args)?),
+    };
+    println!("{line}");
+    Ok(())
+}
+
+fn to_line(result: &impl Serialize) -> String {
+    serde_json::to_string(result).unwrap_or_default()
+}
+
+/// A source of records that are computed from their index: a split for each core, which takes every n-th.
+struct Generated<F> {
+    events: u64,
+    make: F,
+    /// Whether all records come from the first core.
+    splits: Splits,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Splits {
+    OnePerCore,
+    One,
+}
+
+impl<F> Generated<F> {
+    fn per_core(events: u64, make: F) -> Self {
+        Self { events, make, splits: Splits::OnePerCore }
+    }
+
+    fn on_one_core(events: u64, make: F) -> Self {
+        Self { events, make, splits: Splits::One }
+    }
+
+    fn count(&self, cores: u32) -> u32 {
+        if self.splits == Splits::One { 1 } else { cores }
+    }
+}
+
+struct GeneratedReader<F> {
+    next: u64,
+    step: u64,
+    events: u64,
+    make: F,
+}
+
+impl<T, F> tailwater::operators::Source for Generated<F>
+where
+    T: tailwater::Record,
+    F: Fn(u64) -> T + Clone + Send + Sync + 'static,
+{
+    type Out = T;
+
+    fn name(&self) -> String {
+        "generated".to_owned()
+    }
+
+    fn splits(&self, cores: u32) -> Result<Vec<String>> {
+        Ok((0..self.count(cores)).map(|core| format!("generated-{core}")).collect())
+    }
+
+    fn open(
+        &self,
+        split: usize,
+        context: &tailwater::operators::SourceContext,
+    ) -> Result<Box<dyn tailwater::operators::SplitReader<T>>> {
+        Ok(Box::new(GeneratedReader {
+            next: split as u64,
+            step: self.count(context.cores).into(),
+            events: self.events,
+            make: self.make.clone(),
+        }))
+    }
+}
+
+impl<T, F> tailwater::operators::SplitReader<T> for GeneratedReader<F>
+where
+    F: Fn(u64) -> T + Send,
+{
+    fn poll(&mut self, limit: usize, out: &mut Vec<T>) -> Result<tailwater::operators::Polled> {
+        let left = self.events.saturating_sub(self.next).div_ceil(self.step);
+        let count = left.min(limit as u64);
+        let (first, step) = (self.next, self.step);
+        out.extend((0..count).map(|k| (self.make)(first + k * step)));
+        self.next += count * step;
+        Ok(if count == left {
+            tailwater::operators::Polled::Finished
+        } else {
+            tailwater::operators::Polled::Ready
+        })
+    }
+
+    fn position(&self) -> u64 {
+        self.next / self.step
+    }
+}
