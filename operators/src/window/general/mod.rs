@@ -26,6 +26,9 @@ mod snapshot;
 mod timers;
 mod trigger;
 
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 
 use tailwater_core::{Counter, Error, Key, Record, Result, Span, Timestamp, stable_hash};
