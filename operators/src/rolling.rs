@@ -1,12 +1,14 @@
-//! Rolling aggregates: for each record what its key has come to so far, stamped with the record's time.
+//! Rolling aggregates: for each record what its key has come to so far, at the record's time.
 //!
-//! One output for each input (SEMANTICS 85, 86). No windows and no watermarks are involved, and nothing is late.
+//! One output for each input (SEMANTICS 85, 86). No windows and no watermarks are involved, and
+//! nothing is late.
 //!
 //! ```
 //! use tailwater_core::Timestamp;
 //! use tailwater_operators::{rolling, testing::Harness};
 //!
-//! let mut harness = Harness::new(rolling::fold(|_: &u32| 0u8, 0u64, |sum, n| *sum += u64::from(*n)))?;
+//! let sums = rolling::fold(|_: &u32| 0u8, 0u64, |sum, n| *sum += u64::from(*n));
+//! let mut harness = Harness::new(sums)?;
 //! for n in [1, 2, 3] {
 //!     harness.record(Timestamp(5), n);
 //! }
@@ -60,7 +62,8 @@ where
     Rolling::new("fold", key_of, Fold { initial, add })
 }
 
-/// The first record of a key, with one field the sum over all. A sum that does not fit its type fails the job.
+/// The first record of a key, with one field the sum over all. A sum that does not fit its type
+/// fails the job.
 pub fn sum<K, T, F, V, G, P>(key_of: F, get: G, set: P) -> Rolling<K, T, F, FieldSum<G, P>>
 where
     T: Record,

@@ -1,8 +1,8 @@
-//! The operator harness: drives any operator by hand, and checks that nothing it does hangs on chance.
+//! The operator harness: drives any operator by hand, and finds results that hang on chance.
 //!
-//! [`Harness`] is for tests of what an operator does. [`check_operator`] is for what it must not do: its results
-//! may not change when it is snapshotted and restored after each element, nor when its output has no
-//! room every other time that it asks.
+//! [`Harness`] is for tests of what an operator does. [`check_operator`] is for what it must not
+//! do: its results may not change when it is snapshotted and restored after each element, nor when
+//! its output has no room every other time that it asks.
 //!
 //! ```
 //! use tailwater_core::{Control, Element, Stamped, Timestamp};
@@ -74,8 +74,8 @@ impl<T> Collect<T> for Output<T> {
     }
 }
 
-/// How often an operator may be resumed without emitting. Timers that emit nothing are work too, so this is
-/// far more than any script has of them; it ends the test of an operator that hangs.
+/// How often an operator may be resumed without emitting. Timers that emit nothing are work too, so
+/// this is far more than any script has of them; it ends the test of an operator that hangs.
 const FRUITLESS_RESUMES_MAX: u32 = 1 << 20;
 
 /// Drives one operator by hand, as a task would.
@@ -136,8 +136,8 @@ impl<O: Operator> Harness<O> {
         self.element(Element::Control(Control::End));
     }
 
-    /// Pushes an element of a script. An end is the operator's end without the watermark before it; other
-    /// control elements pass by the operator, as they do in a task.
+    /// Pushes an element of a script. An end is the operator's end without the watermark before it;
+    /// other control elements pass by the operator, as they do in a task.
     pub fn element(&mut self, element: Element<O::In>) {
         match element {
             Element::Record(Stamped { at, value }) => self.record(at, value),
@@ -155,8 +155,8 @@ impl<O: Operator> Harness<O> {
         }
     }
 
-    /// Takes a snapshot, throws the operator away and restores `fresh` from it: a failure and recovery between
-    /// two elements. Counts go on.
+    /// Takes a snapshot, throws the operator away and restores `fresh` from it: a failure and
+    /// recovery between two elements. Counts go on.
     ///
     /// # Errors
     /// When the snapshot cannot be taken, or `fresh` cannot be opened or restored.
@@ -174,7 +174,8 @@ impl<O: Operator> Harness<O> {
         std::mem::take(&mut self.output.elements)
     }
 
-    /// The records that came out since the last call, without their times; the rest of the output is dropped.
+    /// The records that came out since the last call, without their times; the rest of the output
+    /// is dropped.
     pub fn take_results(&mut self) -> Vec<O::Out> {
         self.take_output()
             .into_iter()
@@ -185,7 +186,8 @@ impl<O: Operator> Harness<O> {
             .collect()
     }
 
-    /// The error that the operator ended the job with, if it did. It is given nothing more after one.
+    /// The error that the operator ended the job with, if it did. It is given nothing more after
+    /// one.
     pub fn error(&self) -> Option<&Error> {
         self.output.error.as_ref()
     }
@@ -230,13 +232,13 @@ struct Outcome<T> {
     counts: Vec<(String, u64)>,
 }
 
-/// Runs a script and returns its output, after running it in three more ways that must come to the same:
-/// with a snapshot restored into a fresh operator after each element, with an output that refuses every
-/// other call, and with both. Counts and a failure's message must agree too.
+/// Runs a script and returns its output, after running it in three more ways that must come to the
+/// same: with a snapshot restored into a fresh operator after each element, with an output that
+/// refuses every other call, and with both. Counts and a failure's message must agree too.
 ///
 /// # Panics
-/// When an operator cannot be opened, snapshotted or restored, or when a run differs: the message says which
-/// and where.
+/// When an operator cannot be opened, snapshotted or restored, or when a run differs: the message
+/// says which and where.
 pub fn check_operator<O>(
     make: impl Fn() -> O,
     script: &[Element<O::In>],
@@ -256,8 +258,9 @@ where
     plain.elements
 }
 
-/// As [`check_operator`], with one restore a run, at each position of the script in turn: finds state that a
-/// second restore would put right again. Takes time in the square of the script's length.
+/// As [`check_operator`], with one restore a run, at each position of the script in turn: finds
+/// state that a second restore would put right again. Takes time in the square of the script's
+/// length.
 ///
 /// # Panics
 /// As [`check_operator`].
@@ -312,7 +315,8 @@ fn assert_same<T: Debug + PartialEq>(
     for (position, (expected, got)) in expected.iter().zip(&other.elements).enumerate() {
         assert!(
             *expected == got,
-            "output element {position} differs {way}:\n   plainly: {expected:?}\n  this way: {got:?}"
+            "output element {position} differs {way}:\n   plainly: {expected:?}\n  \
+             this way: {got:?}"
         );
     }
     assert_eq!(expected.len(), other.elements.len(), "the output's length differs {way}");

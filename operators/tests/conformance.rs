@@ -1,14 +1,16 @@
-//! Window scripts with the output that Apache Flink gave for them: the general window operator must agree.
+//! Window scripts with the output that Apache Flink gave: the general window operator must agree.
 //!
-//! Each script of `tests/conformance/window.jsonl` (and of the files that `TAILWATER_CONFORMANCE` names, separated
-//! by colons) runs in ticks and scaled to nanoseconds, and each of these plainly, with an output that refuses
-//! every other call, with a snapshot and restore after each element, and with one restore at each
-//! position in turn. What lies between two watermarks is compared as a multiset.
+//! Each script of `tests/conformance/window.jsonl` (and of the files that `TAILWATER_CONFORMANCE`
+//! names, separated by colons) runs in ticks and scaled to nanoseconds, and each of these plainly,
+//! with an output that refuses every other call, with a snapshot and restore after each element,
+//! and with one restore at each position in turn. What lies between two watermarks is compared as a
+//! multiset.
 //!
-//! Scaling: a tick `t` is a million nanoseconds from `t * 1_000_000`; the watermark `t` passes its last
-//! one, as no record of that tick may follow. There is one difference that follows from this. Where a mark of
-//! the continuous trigger falls on the last tick of a window, it is the end of the window in ticks, but comes
-//! before the end in nanoseconds, and so the window fires twice. There the scaled outputs are compared as sets.
+//! Scaling: a tick `t` is a million nanoseconds from `t * 1_000_000`; the watermark `t` passes its
+//! last one, as no record of that tick may follow. There is one difference that follows from this.
+//! Where a mark of the continuous trigger falls on the last tick of a window, it is the end of the
+//! window in ticks, but comes before the end in nanoseconds, and so the window fires twice. There
+//! the scaled outputs are compared as sets.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,8 @@ type Event = (String, i64);
 /// What a window function gives: key, window, values.
 type Firing = (String, Window, Vec<i64>);
 
-/// An assigner of the scripts; those that merge and those that do not are different types to the operator.
+/// An assigner of the scripts; those that merge and those that do not are different types to the
+/// operator.
 #[derive(Clone)]
 enum AnyAssigner<const MERGES: bool> {
     Tumbling(Tumbling),
@@ -380,7 +383,8 @@ fn the_scripts_agree_with_flink() {
             if expected != got {
                 writeln!(
                     differing,
-                    "{} script {} scaled by {scale}: {line}\n  Flink:     {expected:?}\n  Tailwater: {got:?}",
+                    "{} script {} scaled by {scale}: {line}\n  Flink:     {expected:?}\n  \
+                     Tailwater: {got:?}",
                     file.display(),
                     script.id,
                 )

@@ -140,7 +140,8 @@ pub enum Extreme {
 }
 
 impl Extreme {
-    /// Whether `new` is further out than `old`. Equal and unordered values are not: the first one stays.
+    /// Whether `new` is further out than `old`. Equal and unordered values are not: the first one
+    /// stays.
     #[inline]
     fn beats<V: PartialOrd>(self, new: &V, old: &V) -> bool {
         let wanted = match self {

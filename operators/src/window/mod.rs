@@ -10,6 +10,7 @@ use tailwater_core::{Span, Timestamp};
 
 pub use assign::{Session, Sliding, Tumbling};
 pub use panes::PaneWindows;
+pub use general::GeneralWindows;
 
 /// A span of event time; `end` is exclusive (SEMANTICS 3).
 #[derive(
@@ -38,9 +39,9 @@ impl Window {
     /// The one window that holds all time (SEMANTICS 43).
     pub const GLOBAL: Self = Self { start: Timestamp::MIN, end: Timestamp::MAX };
 
-    /// The last instant inside, which its results are stamped with: a window fires when the watermark
-    /// reaches it (SEMANTICS 9). A window up to the end of time includes it: its last instant is
-    /// [`Timestamp::MAX`].
+    /// The last instant inside, which its results are stamped with: a window fires when the
+    /// watermark reaches it (SEMANTICS 9). A window up to the end of time includes it: its last
+    /// instant is [`Timestamp::MAX`].
     #[inline]
     pub fn last(self) -> Timestamp {
         if self.end == Timestamp::MAX { self.end } else { self.end - Span(1) }

@@ -1,4 +1,4 @@
-//! Which windows a record is put into: tumbling, sliding, sessions, global, or a rule of the user's.
+//! Which windows a record is put into: tumbling, sliding, sessions, global, or the user's rule.
 
 use tailwater_core::{Error, Result, Span, Timestamp};
 
@@ -15,7 +15,8 @@ pub trait Assigner<T>: Clone + Send + 'static {
     /// Appends the windows that hold `record` at `at`; none where it falls into a gap.
     ///
     /// # Errors
-    /// When the record makes no window, as a session with a gap that is not positive. The job fails with it.
+    /// When the record makes no window, as a session with a gap that is not positive. The job fails
+    /// with it.
     fn assign(&mut self, at: Timestamp, record: &T, into: &mut Vec<Window>) -> Result<()>;
 
     /// Refuses what makes no windows, before the job runs.
@@ -96,7 +97,8 @@ pub struct DynamicSession<G> {
 }
 
 impl<G> DynamicSession<G> {
-    /// Sessions with the gap that `gap_of` reads from a record; one that is not positive fails the job.
+    /// Sessions with the gap that `gap_of` reads from a record; one that is not positive fails the
+    /// job.
     pub const fn new(gap_of: G) -> Self {
         Self { gap_of }
     }

@@ -10,8 +10,8 @@ use crate::window::{Window, WindowResult};
 
 /// What a window keeps of its records, and what it makes of it when it fires.
 ///
-/// What is kept is an `Option`: absent before the first record, after a purge and when all has been evicted.
-/// A window without contents does not fire.
+/// What is kept is an `Option`: absent before the first record, after a purge and when all has been
+/// evicted. A window without contents does not fire.
 pub trait Contents<K, T, E>: Clone + Send + 'static {
     /// What is kept for a key and window.
     type Kept: Record;
@@ -88,9 +88,11 @@ impl<K: Key, T, G: Aggregator<T>> Contents<K, T, NoEvictor> for Incremental<G> {
     }
 }
 
-/// Keeps all records with their times in order of arrival; a function of the user's sees them at each firing.
+/// Keeps all records with their times in order of arrival; a function of the user's sees them at
+/// each firing.
 ///
-/// The order of records in a merged session is that of the merged sessions, not of arrival (SEMANTICS 39).
+/// The order of records in a merged session is that of the merged sessions, not of arrival
+/// (SEMANTICS 39).
 pub struct Listed<W, I> {
     function: W,
     results: PhantomData<fn() -> I>,

@@ -4,7 +4,8 @@ use tailwater_core::{Span, Stamped, Timestamp};
 
 use crate::window::Window;
 
-/// Takes records out of a window that fires. What is taken out is gone for later firings too (SEMANTICS 37).
+/// Takes records out of a window that fires. What is taken out is gone for later firings too
+/// (SEMANTICS 37).
 pub trait Evictor<T>: Clone + Send + 'static {
     /// Before the window function sees the records.
     fn before(&mut self, records: &mut Vec<Stamped<T>>, window: Window) {

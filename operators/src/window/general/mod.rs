@@ -1,20 +1,21 @@
-//! The general window operator: any assigner, trigger, evictor and contents, with the semantics of Flink's.
+//! The general window operator: any assigner, trigger, evictor and contents, as Flink's.
 //!
-//! Aligned windows with the default trigger have a faster operator of their own; this one is for the rest:
-//! sessions, global windows, triggers, evictors, and window functions that see all records. The four parts
-//! are type parameters, so that nothing is `dyn` on a record's way:
+//! Aligned windows with the default trigger have a faster operator of their own; this one is for
+//! the rest: sessions, global windows, triggers, evictors, and window functions that see all
+//! records. The four parts are type parameters, so that nothing is `dyn` on a record's way:
 //!
 //! ```text
 //! record -> Assigner -> windows -> Contents (accumulator or list) -> Trigger -> Evictor -> results
 //! ```
 //!
-//! The rules are SEMANTICS 1-7, 9, 20-44 and, for the timers inside, 45-47. The conformance scripts in
-//! `tests/conformance` agree with Flink's output without exception. Where neither says anything:
+//! The rules are SEMANTICS 1-7, 9, 20-44 and, for the timers inside, 45-47. The conformance scripts
+//! in `tests/conformance` agree with Flink's output without exception. Where neither says anything:
 //!
-//! * Merging is always the union of windows that overlap or touch, also for an assigner of the user's. A merged
-//!   window can then not be over already, which Flink has to check for (SEMANTICS 42).
-//! * A record whose session equals one that has grown to the same bounds joins it. (Flink's set of merging
-//!   windows forgets there where it keeps the session's state.)
+//! * Merging is always the union of windows that overlap or touch, also for an assigner of the
+//!   user's. A merged window can then not be over already, which Flink has to check for (SEMANTICS
+//!   42).
+//! * A record whose session equals one that has grown to the same bounds joins it. (Flink's set of
+//!   merging windows forgets there where it keeps the session's state.)
 //! * Timers that a trigger leaves behind are dropped with their window.
 //! * Windows with timers at the same time fire in the order in which they came to be.
 
@@ -48,13 +49,16 @@ use crate::{Aggregator, Collect, Description, Operator, OperatorContext};
 use slots::Slots;
 use timers::{WakeUp, WakeUps};
 
-/// The windows of a key, for any assigner `A`, trigger `R`, evictor `E` and contents `C`; `F` reads the key.
+/// The windows of a key, for any assigner `A`, trigger `R`, evictor `E` and contents `C`; `F` reads
+/// the key.
 ///
 /// ```
 /// use tailwater_core::Timestamp;
 /// use tailwater_operators::Fired;
 /// use tailwater_operators::testing::Harness;
-/// use tailwater_operators::window::general::{Count, GeneralWindows, Global, Listed, NoEvictor, Purging};
+/// use tailwater_operators::window::general::{
+///     Count, GeneralWindows, Global, Listed, NoEvictor, Purging,
+/// };
 ///
 /// let pairs = GeneralWindows::new(
 ///     |number: &u64| number % 2,
@@ -125,8 +129,8 @@ where
     R: Trigger<T>,
     C: Contents<K, T, E>,
 {
-    /// Windows of each key, from their parts. Records without allowed lateness: those that come too late are
-    /// dropped and counted.
+    /// Windows of each key, from their parts; without allowed lateness, and dropping late records,
+    /// until told otherwise.
     pub fn new(key_of: F, assigner: A, trigger: R, evictor: E, contents: C) -> Self {
         Self {
             name: "window".to_owned(),
@@ -207,58 +211,67 @@ where
         if A::MERGES { stable_hash(key) } else { stable_hash(&(key, window)) }
     }
 
-    /// The slot that a record in `window` goes to, found, made or merged; `None` where it is too late.
+    /// The slot that a record in `window` goes to, found, made or merged; `None` where it is too
+    /// late.
     #[inline]
     fn slot_for(&mut self, key: &K, window: Window, at: Timestamp) -> Option<u32> {
         let hash = Self::hash(key, window);
-        let of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
-        if A::MERGES {
-            let touching = of_key.filter(|(_, slot)| touch(slot.window, window));
-            self.merging.extend(touching.map(|(slot, _)| slot));
-            if !self.merging.is_empty() {
-                return Some(self.merge(window, at));
-            }
+        let found = if A::MERGES {
+            self.find_merging(hash, key, window, at)
         } else {
-            let mut same = of_key.filter(|(_, slot)| slot.window == window);
-            if let Some((slot, _)) = same.next() {
-                return Some(slot);
-            }
+            let mut of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
+            of_key.find(|(_, slot)| slot.window == window).map(|(slot, _)| slot)
+        };
+        if found.is_some() {
+            return found;
         }
         // Only a new window can be late: those that are over have been cleaned up.
         let late = window.cleanup(self.allowed_lateness) <= self.watermark;
         (!late).then(|| self.slots.insert(hash, key.clone(), window))
     }
 
-    /// Makes one window of those in `merging` and the new `window`, of a record at `at`.
-    fn merge(&mut self, window: Window, at: Timestamp) -> u32 {
-        if self.merging.len() > 1 {
-            self.merging.sort_unstable_by_key(|&slot| self.slots[slot].window.start);
+    /// The window of the key that `window`, of a record at `at`, is part of after merging; `None`
+    /// where there is nothing to merge with.
+    #[inline]
+    fn find_merging(&mut self, hash: u64, key: &K, window: Window, at: Timestamp) -> Option<u32> {
+        let mut of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
+        let (mut first, found) = of_key.find(|(_, slot)| touch(slot.window, window))?;
+        let mut union = cover(found.window, window);
+        if union == found.window {
+            return Some(first);
         }
-        let (first, last) = (self.merging[0], self.merging[self.merging.len() - 1]);
-        let union = Window {
-            start: window.start.min(self.slots[first].window.start),
-            end: window.end.max(self.slots[last].window.end),
-        };
-        if self.slots[first].window == union {
-            self.merging.clear();
-            return first;
+        for (slot, other) in of_key.filter(|(_, slot)| touch(slot.window, window)) {
+            union = cover(union, other.window);
+            self.merging.push(slot);
         }
-        for other in self.merging.drain(..).skip(1) {
-            let other = self.slots.remove(other);
-            let slot = &mut self.slots[first];
-            blame(&self.name, at, || {
-                self.contents.merge(&mut slot.kept, other.kept);
-                self.trigger.merge(&mut slot.state, other.state);
-            });
+        if !self.merging.is_empty() {
+            first = self.merge_into_earliest(first, at);
         }
-        self.merging.clear();
         let slot = &mut self.slots[first];
         slot.window = union;
         slot.timers.clear();
         let mut context =
             TriggerContext { window: union, watermark: self.watermark, timers: &mut slot.timers };
         blame(&self.name, at, || self.trigger.on_merged(&mut slot.state, &mut context));
-        first
+        Some(first)
+    }
+
+    /// Merges `slot` and those in `merging`, on behalf of a record at `at`, into the earliest of
+    /// them: so what comes out does not depend on where windows lie.
+    #[cold]
+    fn merge_into_earliest(&mut self, slot: u32, at: Timestamp) -> u32 {
+        self.merging.push(slot);
+        self.merging.sort_unstable_by_key(|&slot| self.slots[slot].window.start);
+        let earliest = self.merging[0];
+        for other in self.merging.drain(..).skip(1) {
+            let other = self.slots.remove(other);
+            let slot = &mut self.slots[earliest];
+            blame(&self.name, at, || {
+                self.contents.merge(&mut slot.kept, other.kept);
+                self.trigger.merge(&mut slot.state, other.state);
+            });
+        }
+        earliest
     }
 
     /// Puts a record into a window and does what the trigger says.
@@ -320,7 +333,8 @@ where
         }
     }
 
-    /// Fires the timer of the first wake-up, which is due, and cleans the window up where it is time.
+    /// Fires the timer of the first wake-up, which is due, and cleans the window up where it is
+    /// time.
     fn wake(&mut self, wake_up: WakeUp, out: &mut impl Collect<Fired<C::Output, T>>) {
         let WakeUp { time, number, slot } = wake_up;
         let entry = &mut self.slots[slot];
@@ -346,8 +360,8 @@ where
         }
     }
 
-    /// The first wake-up that is due and whose window has something to do at just that time. Stale ones
-    /// are dropped on the way, early ones are put off.
+    /// The first wake-up that is due and whose window has something to do at just that time. Stale
+    /// ones are dropped on the way, early ones are put off.
     fn next_due(&mut self, watermark: Timestamp) -> Option<WakeUp> {
         while let Some(wake_up) = self.wake_ups.due(watermark) {
             let current = self
@@ -377,6 +391,12 @@ fn touch(a: Window, b: Window) -> bool {
     a.start <= b.end && a.end >= b.start
 }
 
+/// The window from the start of the earlier to the end of the later.
+#[inline]
+fn cover(a: Window, b: Window) -> Window {
+    Window { start: a.start.min(b.start), end: a.end.max(b.end) }
+}
+
 impl<K, T, F, A, R, E, C> Operator for GeneralWindows<K, T, F, A, R, E, C>
 where
     K: Key,
@@ -396,8 +416,8 @@ where
         self.trigger.check()?;
         if A::MERGES && !R::CAN_MERGE {
             return Err(Error::configuration(format!(
-                "the trigger `{}` of `{}` does not work with windows that merge; use one that does, or \
-                 windows of a fixed size",
+                "the trigger `{}` of `{}` does not work with windows that merge; use one that \
+                 does, or windows of a fixed size",
                 self.trigger.name(),
                 self.name
             )));

@@ -47,8 +47,8 @@ impl<K, C, S> Slot<K, C, S> {
     }
 }
 
-/// All windows of a core. Windows with one hash are chained through their slots: the sessions of a key, and
-/// the rare windows whose hashes collide.
+/// All windows of a core. Windows with one hash are chained through their slots: the sessions of a
+/// key, and the rare windows whose hashes collide.
 #[derive(Debug)]
 pub(crate) struct Slots<K, C, S> {
     slots: Slab<Slot<K, C, S>>,

@@ -348,6 +348,14 @@ fn timers_set_in_timers_fire_in_the_same_pass_where_they_are_due() {
     assert_eq!(fires.len(), 1);
 }
 
+/// A trigger sets those that it still wants in `on_merged`; this one wants none.
+#[test]
+fn timers_of_merged_windows_are_gone() {
+    let lines = run(windows(session(10), Echo, NoEvictor), &[e(5, 0), e(7, 3), w(99)]);
+    // At 7 and at the cleanup, but not at 5.
+    assert_eq!(lines, ["[0,13) [5, 7] @12"; 2]);
+}
+
 #[test]
 fn explain_names_the_parts() {
     let mut lines = Vec::new();

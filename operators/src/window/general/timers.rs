@@ -1,4 +1,4 @@
-//! Event-time timers: the set that each window keeps, and the queue that wakes windows in time order.
+//! Event-time timers: the set that each window keeps, and the queue that wakes windows in time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -68,8 +68,8 @@ impl FromIterator<Timestamp> for TimerSet {
     }
 }
 
-/// When to look at a window again. `number` is unlike that of any other window, so that a wake-up is
-/// known to be stale when its slot holds another one by then.
+/// When to look at a window again. `number` is unlike that of any other window, so that a wake-up
+/// is known to be stale when its slot holds another one by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WakeUp {
     pub time: Timestamp,
@@ -79,8 +79,9 @@ pub(crate) struct WakeUp {
 
 /// Windows by the time at which their first timer may be due.
 ///
-/// A wake-up may be early: a session that grows moves its timers to later, and leaves its wake-up where it
-/// is. Whoever is woken looks at its timers and goes back to sleep; so growing costs nothing here.
+/// A wake-up may be early: a session that grows moves its timers to later, and leaves its wake-up
+/// where it is. Whoever is woken looks at its timers and goes back to sleep; so growing costs
+/// nothing here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WakeUps(BinaryHeap<Reverse<WakeUp>>);
 

@@ -12,7 +12,8 @@ pub enum Verdict {
     Continue,
     /// The window emits and keeps its contents.
     Fire,
-    /// The window forgets its contents without emitting; trigger state and timers stay (SEMANTICS 30).
+    /// The window forgets its contents without emitting; trigger state and timers stay (SEMANTICS
+    /// 30).
     Purge,
     /// The window emits, then forgets its contents.
     FireAndPurge,
@@ -53,9 +54,9 @@ impl TriggerContext<'_> {
         self.watermark
     }
 
-    /// Asks for [`Trigger::on_event_time`] when the watermark reaches `time`: once, however often it is
-    /// asked for. A time that the watermark has passed is called at its next rise, or, when asked for
-    /// in a timer, in the same pass (SEMANTICS 45-47).
+    /// Asks for [`Trigger::on_event_time`] when the watermark reaches `time`: once, however often
+    /// it is asked for. A time that the watermark has passed is called at its next rise, or, when
+    /// asked for in a timer, in the same pass (SEMANTICS 45-47).
     #[inline]
     pub fn register_timer(&mut self, time: Timestamp) {
         self.timers.insert(time);
@@ -102,8 +103,9 @@ pub trait Trigger<T>: Clone + Send + 'static {
     /// Takes in what was known about a window that grows together with this one.
     fn merge(&mut self, state: &mut Self::State, other: Self::State);
 
-    /// The window has changed its bounds by merging. Timers are gone: the trigger sets those that the new
-    /// window needs. The record that caused it follows in [`on_record`](Trigger::on_record).
+    /// The window has changed its bounds by merging. Timers are gone: the trigger sets those that
+    /// the new window needs. The record that caused it follows in
+    /// [`on_record`](Trigger::on_record).
     fn on_merged(&mut self, state: &mut Self::State, context: &mut TriggerContext<'_>) {
         let _ = (state, context);
     }
@@ -125,8 +127,8 @@ pub trait Trigger<T>: Clone + Send + 'static {
     fn name(&self) -> String;
 }
 
-/// Fires when the watermark passes the end of the window, and at once for each record that is late but
-/// allowed (SEMANTICS 25, 29). The default of all windows but global ones.
+/// Fires when the watermark passes the end of the window, and at once for each record that is late
+/// but allowed (SEMANTICS 25, 29). The default of all windows but global ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventTime;
 
@@ -174,8 +176,8 @@ impl<T> Trigger<T> for EventTime {
     }
 }
 
-/// Fires when so many records have come, and counts from zero again (SEMANTICS 32). Merging windows add
-/// their counts (SEMANTICS 40).
+/// Fires when so many records have come, and counts from zero again (SEMANTICS 32). Merging windows
+/// add their counts (SEMANTICS 40).
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);
 
@@ -214,12 +216,12 @@ impl<T> Trigger<T> for Count {
     }
 }
 
-/// Fires at multiples of an interval of event time, and at the end of the window. A watermark that passes
-/// several of them fires once for each (SEMANTICS 34).
+/// Fires at multiples of an interval of event time, and at the end of the window. A watermark that
+/// passes several of them fires once for each (SEMANTICS 34).
 ///
-/// The first firing follows from the first record: one interval after its time, rounded *towards zero* to a
-/// multiple of the interval, as Flink does. Before the epoch the marks are the same, but the first one
-/// may be left out.
+/// The first firing follows from the first record: one interval after its time, rounded *towards
+/// zero* to a multiple of the interval, as Flink does. Before the epoch the marks are the same, but
+/// the first one may be left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Continuous(pub Span);
 
@@ -301,8 +303,8 @@ impl<T> Trigger<T> for Continuous {
     }
 }
 
-/// Fires when a record differs by more than a threshold from the last one that fired; the first record
-/// only sets the reference (SEMANTICS 35). Not for windows that merge.
+/// Fires when a record differs by more than a threshold from the last one that fired; the first
+/// record only sets the reference (SEMANTICS 35). Not for windows that merge.
 #[derive(Clone, Copy, Debug)]
 pub struct Delta<D, F> {
     threshold: D,

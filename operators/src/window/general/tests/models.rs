@@ -1,4 +1,4 @@
-//! Property tests against models that are too simple to be wrong: they keep lists, and look at everything.
+//! Property tests against models that keep lists and look at everything: too simple to be wrong.
 
 use proptest::prelude::*;
 
@@ -243,8 +243,8 @@ fn case() -> impl Strategy<Value = Case> {
     let lateness = prop_oneof![Just(0i64), 0i64..20];
     (shape, rule, any::<bool>(), lateness)
         .prop_map(|(shape, rule, purging, lateness)| Case { shape, rule, purging, lateness })
-        // Flink's continuous trigger carries marks of merged sessions on in a way of its own: that is what
-        // the conformance scripts are for.
+        // Flink's continuous trigger carries marks of merged sessions on in a way of its own: that
+        // is what the conformance scripts are for.
         .prop_filter("continuous sessions have no simple model", |case| {
             let session = matches!(case.shape, Shape::Session(_) | Shape::Dynamic);
             !(session && matches!(case.rule, Rule::Continuous(_)))
@@ -283,8 +283,8 @@ proptest! {
         prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
     }
 
-    /// With nothing late, sessions are what one gets by sorting records by time and cutting at the gaps,
-    /// whatever order they came in.
+    /// With nothing late, sessions are what one gets by sorting records by time and cutting at the
+    /// gaps, whatever order they came in.
     #[test]
     fn sessions_do_not_depend_on_the_order_of_arrival(
         times in prop::collection::vec((0u8..3, -100i64..100), 0..60),
@@ -322,7 +322,11 @@ proptest! {
 
     /// Accumulators come to the same as lists.
     #[test]
-    fn an_accumulator_agrees_with_a_list(script in script(50), gap in 1i64..12, lateness in 0i64..20) {
+    fn an_accumulator_agrees_with_a_list(
+        script in script(50),
+        gap in 1i64..12,
+        lateness in 0i64..20,
+    ) {
         let listed = windows(session(gap), EventTime, NoEvictor).allowed_lateness(Span(lateness));
         let summed = GeneralWindows::sessions(key_of, session(gap), Sum)
             .allowed_lateness(Span(lateness))
