@@ -22,6 +22,7 @@ enum Fault {
     None,
     ForgetsOnRestore,
     LosesWhenRefused,
+    SkipsInBatches,
 }
 
 impl Operator for Counting {
@@ -31,6 +32,15 @@ impl Operator for Counting {
     fn on_record(&mut self, at: Timestamp, (): (), out: &mut impl Collect<u64>) {
         self.count += 1;
         out.record(at, self.count);
+    }
+
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<()>>, out: &mut impl Collect<u64>) {
+        if self.fault == Fault::SkipsInBatches {
+            batch.pop();
+        }
+        for Stamped { at, value } in batch.drain(..) {
+            self.on_record(at, value, out);
+        }
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<u64>) {
@@ -97,6 +107,7 @@ fn a_sound_operator_passes_with_all_its_output() {
 fn faults_are_found() {
     assert!(check(Fault::ForgetsOnRestore).is_err());
     assert!(check(Fault::LosesWhenRefused).is_err());
+    assert!(check(Fault::SkipsInBatches).is_err());
 }
 
 #[test]
