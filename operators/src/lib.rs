@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aggregate;
+pub mod aggregates;
 pub mod blame;
 pub mod chain;
 pub mod in_order;
