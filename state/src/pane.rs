@@ -39,6 +39,12 @@ impl<K, V> Panes<K, V> {
         &mut self.live[index].table
     }
 
+    /// As [`table_mut`](Panes::table_mut), or `None` where there are fewer panes.
+    #[inline]
+    pub fn table_at_mut(&mut self, index: usize) -> Option<&mut Table<K, V>> {
+        self.live.get_mut(index).map(|pane| &mut pane.table)
+    }
+
     /// How many panes lie before `ordinal`: the index of its pane, if there is one.
     #[inline]
     pub fn index_of(&self, ordinal: i64) -> usize {

@@ -198,10 +198,42 @@ where
                 (stable_hash(&key), key)
             }));
         }
-        for (record, hashed) in group.iter().zip(staged.drain(..)) {
-            self.apply(record.at, hashed, &record.value, out);
+        let mut records = group.iter().zip(staged.drain(..));
+        loop {
+            // Runs of one pane first, the pane looked up once; `hot` holds nothing where there is none.
+            let mut other = None;
+            if let Some(pane) = self.panes.table_at_mut(self.hot.index) {
+                for (record, (hash, key)) in records.by_ref() {
+                    if !self.hot.holds(record.at) {
+                        other = Some((record, (hash, key)));
+                        break;
+                    }
+                    blame(&self.name, record.at, || {
+                        let aggregator = &self.aggregator;
+                        let accumulator =
+                            pane.get_or_insert_with(hash, key, || aggregator.create());
+                        aggregator.add(accumulator, &record.value);
+                    });
+                }
+            } else {
+                other = records.next();
+            }
+            let Some((record, hashed)) = other else { break };
+            self.apply_other(record.at, hashed, &record.value, out);
         }
+        drop(records);
         self.staged = staged;
+    }
+
+    #[inline(never)]
+    fn apply_other(
+        &mut self,
+        at: Timestamp,
+        hashed: (u64, K),
+        value: &T,
+        out: &mut impl Collect<Output<K, T, G>>,
+    ) {
+        self.apply(at, hashed, value, out);
     }
 }
 
