@@ -42,6 +42,13 @@ pub struct Sketch {
     bins: DDSketch,
 }
 
+/// Only the error is chosen: the number of bins and the least value are fixed by the encoding.
+fn empty() -> DDSketch {
+    let defaults = Config::defaults();
+    let least = defaults.min_possible();
+    DDSketch::new(Config::new(RELATIVE_ERROR, defaults.max_num_bins, least))
+}
+
 /// Archives a sketch in the portable encoding of its family.
 struct AsBytes;
 
@@ -75,7 +82,11 @@ where
         bytes: &ArchivedVec<u8>,
         _: &mut D,
     ) -> std::result::Result<DDSketch, D::Error> {
-        DDSketch::from_java_bytes(bytes).map_err(D::Error::new)
+        let decoded = DDSketch::from_java_bytes(bytes).map_err(D::Error::new)?;
+        // Refuses the bins of another error here rather than at the first merge.
+        let mut sketch = empty();
+        sketch.merge(&decoded).map_err(D::Error::new)?;
+        Ok(sketch)
     }
 }
 
@@ -87,10 +98,7 @@ where
     type Output = Option<f64>;
 
     fn create(&self) -> Sketch {
-        // Only the error is chosen: the number of bins and the least value are part of the encoding.
-        let defaults = Config::defaults();
-        let least = defaults.min_possible();
-        Sketch { bins: DDSketch::new(Config::new(RELATIVE_ERROR, defaults.max_num_bins, least)) }
+        Sketch { bins: empty() }
     }
 
     #[inline]
