@@ -5,6 +5,9 @@ pub use crate::{
     Size, Span, Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, ingress, record,
 };
 pub use tailwater_connectors::{collect, counting, from_splits, from_vec};
+pub use tailwater_operators::aggregates::{
+    count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
+};
 pub use tailwater_operators::{
     Aggregate, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
 };
