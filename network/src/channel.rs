@@ -106,6 +106,16 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Takes a batch of records; empties it. As [`send`](Sender::send) for each.
+    #[inline]
+    pub fn send_all(&mut self, batch: &mut Vec<Stamped<T>>) {
+        if self.overflow.is_empty() && self.waiting.is_empty() {
+            self.sent += self.records.write_all(batch) as u64;
+            self.publish();
+        }
+        self.overflow.extend(batch.drain(..));
+    }
+
     /// Whether fewer than `overflow_max` records wait for the ring, and few control elements.
     #[inline]
     pub fn has_room(&self, overflow_max: usize) -> bool {

@@ -47,8 +47,8 @@ pub struct Producer<T> {
     /// The index after the last record written; ahead of the shared tail by those not yet published.
     written: usize,
     published: usize,
-    /// The head as last seen.
-    head: usize,
+    /// The index that must not be reached: the head as last seen, plus the capacity.
+    limit: usize,
 }
 
 /// The reading end.
@@ -69,7 +69,7 @@ pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
         slots: (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
         mask: slots - 1,
     });
-    let producer = Producer { ring: shared.clone(), written: 0, published: 0, head: 0 };
+    let producer = Producer { ring: shared.clone(), written: 0, published: 0, limit: slots };
     (producer, Consumer { ring: shared, head: 0, tail: 0 })
 }
 
@@ -77,12 +77,17 @@ impl<T> Producer<T> {
     /// How many more records fit. Looks at the consumer's progress only when there seems to be no room.
     #[inline]
     pub fn room(&mut self) -> usize {
-        let capacity = self.ring.slots.len();
-        if self.written.wrapping_sub(self.head) == capacity {
-            // Acquire: pairs with the release in `advance`; the slots before it have been moved out.
-            self.head = self.ring.head.0.load(Ordering::Acquire);
+        if self.written == self.limit {
+            self.look_at_head();
         }
-        capacity - self.written.wrapping_sub(self.head)
+        self.limit.wrapping_sub(self.written)
+    }
+
+    #[cold]
+    fn look_at_head(&mut self) {
+        // Acquire: pairs with the release in `advance`; the slots before it have been moved out.
+        let head = self.ring.head.0.load(Ordering::Acquire);
+        self.limit = head.wrapping_add(self.ring.slots.len());
     }
 
     /// Writes a record behind the others, to be seen after the next [`publish`](Producer::publish).
@@ -91,17 +96,67 @@ impl<T> Producer<T> {
     /// Gives the record back when the ring is full.
     #[inline]
     pub fn write(&mut self, record: T) -> Result<(), T> {
-        if self.room() == 0 {
-            return Err(record);
+        if self.written == self.limit {
+            self.look_at_head();
+            if self.written == self.limit {
+                return Err(record);
+            }
         }
-        let slot = &self.ring.slots[self.written & self.ring.mask];
+        let index = self.written & self.ring.mask;
+        debug_assert!(index < self.ring.slots.len());
+        // SAFETY: the mask is one less than the number of slots, a power of two.
+        let slot = unsafe { self.ring.slots.get_unchecked(index) };
         slot.with_mut(|slot| {
-            // SAFETY: `written` lies between the published tail and `head + capacity` (there was room), so
-            // the producer owns the slot and it holds no record.
+            // SAFETY: `written` lies between the published tail and `head + capacity` (it is not the
+            // limit), so the producer owns the slot and it holds no record.
             unsafe { (*slot).write(record) };
         });
         self.written = self.written.wrapping_add(1);
         Ok(())
+    }
+
+    /// Writes as many records from the front of `batch` as there is room for; the rest stays in it.
+    #[inline]
+    pub fn write_all(&mut self, batch: &mut Vec<T>) -> usize {
+        if self.limit.wrapping_sub(self.written) < batch.len() {
+            self.look_at_head();
+        }
+        let count = batch.len().min(self.limit.wrapping_sub(self.written));
+        self.move_in(count, batch);
+        self.written = self.written.wrapping_add(count);
+        count
+    }
+
+    #[cfg(not(loom))]
+    #[inline]
+    fn move_in(&mut self, count: usize, batch: &mut Vec<T>) {
+        let first = self.written & self.ring.mask;
+        let before_end = count.min(self.ring.slots.len() - first);
+        let left = batch.len() - count;
+        let slots = self.ring.slots.as_ptr().cast::<T>().cast_mut();
+        // SAFETY: the `count` slots from `written` on lie before the limit, so the producer owns them and
+        // they hold no records; they are two runs, up to the end of the slots and from their start.
+        // `UnsafeCell<MaybeUninit<T>>` has the layout of `T` and may be written through a shared pointer.
+        // The records are moved: the vector forgets them before anybody else can see them, and keeps the
+        // ones behind them.
+        unsafe {
+            let records = batch.as_mut_ptr();
+            batch.set_len(0);
+            std::ptr::copy_nonoverlapping(records, slots.add(first), before_end);
+            std::ptr::copy_nonoverlapping(records.add(before_end), slots, count - before_end);
+            std::ptr::copy(records.add(count), records, left);
+            batch.set_len(left);
+        }
+    }
+
+    /// Loom watches each slot for itself.
+    #[cfg(loom)]
+    fn move_in(&mut self, count: usize, batch: &mut Vec<T>) {
+        for (offset, record) in batch.drain(..count).enumerate() {
+            let index = self.written.wrapping_add(offset) & self.ring.mask;
+            // SAFETY: as in the other form of this function, slot by slot.
+            self.ring.slots[index].with_mut(|slot| unsafe { (*slot).write(record) });
+        }
     }
 
     /// Lets the consumer see everything written; `true` when there was something.
@@ -250,5 +305,20 @@ mod tests {
             consumer.take(3, &mut taken);
         }
         assert_eq!(taken, (0..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_goes_in_as_far_as_there_is_room() {
+        let (mut producer, mut consumer) = ring(4);
+        let mut batch: Vec<_> = (0..7).map(|number: u32| number.to_string()).collect();
+        let mut taken = Vec::new();
+        for written in [4, 3, 0] {
+            assert_eq!(producer.write_all(&mut batch), written);
+            producer.publish();
+            let ready = consumer.ready();
+            consumer.take(ready, &mut taken);
+        }
+        assert!(batch.is_empty());
+        assert_eq!(taken.join(""), "0123456");
     }
 }

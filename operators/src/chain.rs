@@ -31,6 +31,11 @@ impl<T: 'static> Operator for Identity<T> {
         out.record(at, value);
     }
 
+    #[inline(always)]
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<T>) {
+        out.batch(batch);
+    }
+
     fn describe(&self, _: &mut Vec<Description>) {}
 }
 
@@ -58,6 +63,11 @@ impl<B: Operator, C: Collect<B::Out>> Collect<B::In> for Link<'_, B, C> {
     #[inline(always)]
     fn record(&mut self, at: Timestamp, value: B::In) {
         self.next.on_record(at, value, self.out);
+    }
+
+    #[inline]
+    fn batch(&mut self, batch: &mut Vec<Stamped<B::In>>) {
+        self.next.on_batch(batch, self.out);
     }
 
     #[inline]

@@ -85,6 +85,14 @@ pub trait Collect<T> {
     /// Takes one record.
     fn record(&mut self, at: Timestamp, value: T);
 
+    /// Takes a batch of records in order; empties it.
+    #[inline]
+    fn batch(&mut self, batch: &mut Vec<Stamped<T>>) {
+        for Stamped { at, value } in batch.drain(..) {
+            self.record(at, value);
+        }
+    }
+
     /// Takes a watermark, after all the records that were emitted because of it.
     fn watermark(&mut self, watermark: Timestamp);
 

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod pane;
+mod slots;
 pub mod snapshot;
 pub mod table;
 

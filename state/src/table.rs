@@ -6,18 +6,20 @@
 //! occupied one bit a slot                walking and clearing cost what is there, not what could be
 //! ```
 //!
-//! A probe touches one cache line where key and value fit into it. At most three slots of five are taken,
+//! A probe touches one cache line where key and value fit into it. At most five slots of eight are taken,
 //! so that a run is short; a removed key is closed over by shifting back, so that runs never rot.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 
+use crate::slots::{Slots, Zeroed};
+
 /// Marks a slot as taken, so that a hash of zero is not an empty slot.
-const TAKEN: u32 = 1 << 31;
+const TAKEN: u32 = 1 << 7;
 /// Slots of the first allocation.
 const SLOTS_MIN: usize = 16;
 /// At most so many slots in five are taken: at 0.6 a look-up probes 1.2 to 1.5 slots.
-const TAKEN_IN_FIVE_MAX: usize = 3;
+const TAKEN_IN_EIGHT_MAX: usize = 4;
 const CACHE_LINE: usize = 64;
 
 /// Keys with their values. Every call takes the key's 64-bit hash, which must be well spread and the same
@@ -26,7 +28,7 @@ const CACHE_LINE: usize = 64;
 /// Slots double when three in five are taken, in one go: a pause that grows with the table. Tables that are
 /// cleared and filled again keep their slots and do not pause.
 pub struct Table<K, V> {
-    slots: Box<[Slot<K, V>]>,
+    slots: Slots<Slot<K, V>>,
     occupied: Box<[u64]>,
     len: usize,
     len_max: usize,
@@ -39,9 +41,10 @@ struct Slot<K, V> {
     value: MaybeUninit<V>,
 }
 
-impl<K, V> Slot<K, V> {
-    const EMPTY: Self = Self { tag: 0, key: MaybeUninit::uninit(), value: MaybeUninit::uninit() };
+// SAFETY: a tag of zero says that key and value hold nothing, and the type has no drop of its own.
+unsafe impl<K, V> Zeroed for Slot<K, V> {}
 
+impl<K, V> Slot<K, V> {
     #[inline(always)]
     fn key(&self) -> &K {
         debug_assert!(self.tag != 0);
@@ -78,9 +81,16 @@ fn tag_of(hash: u64) -> u32 {
     (hash >> 32) as u32 | TAKEN
 }
 
+/// Where a key with this tag would best lie: the hash's upper bits, which are spread best, lead; the bit
+/// that says "taken" comes to the top, where only a table of 2^31 slots would miss it.
+#[inline(always)]
+fn home(tag: u32, mask: usize) -> usize {
+    tag.rotate_right(8) as usize & mask
+}
+
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { slots: Box::new([]), occupied: Box::new([]), len: 0, len_max: 0 }
+        Self { slots: Slots::zeroed(0), occupied: Box::new([]), len: 0, len_max: 0 }
     }
 }
 
@@ -168,24 +178,29 @@ impl<K, V> Table<K, V> {
 
     #[inline(always)]
     fn home(&self, tag: u32) -> usize {
-        tag as usize & self.mask()
+        home(tag, self.mask())
     }
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
         let count = (self.slots.len() * 2).max(SLOTS_MIN);
-        let slots = (0..count).map(|_| Slot::EMPTY).collect();
-        let old = std::mem::replace(&mut self.slots, slots);
+        let slots = Slots::zeroed(count);
+        let mut old = std::mem::replace(&mut self.slots, slots);
         self.occupied = vec![0; count.div_ceil(64)].into_boxed_slice();
-        self.len_max = count * TAKEN_IN_FIVE_MAX / 5;
-        for slot in old {
-            if slot.tag != 0 {
-                let mut index = self.home(slot.tag);
+        self.len_max = count * TAKEN_IN_EIGHT_MAX / 8;
+        for slot in old.iter_mut() {
+            let tag = slot.tag;
+            if tag != 0 {
+                let mut index = self.home(tag);
                 while self.slots[index].tag != 0 {
                     index = (index + 1) & self.mask();
                 }
-                self.slots[index] = slot;
+                let (key, value) = slot.take();
+                let slot = &mut self.slots[index];
+                slot.key.write(key);
+                slot.value.write(value);
+                slot.tag = tag;
                 self.occupied[index / 64] |= 1 << (index % 64);
             }
         }
@@ -229,7 +244,7 @@ impl<K: Eq, V> Table<K, V> {
         }
         let tag = tag_of(hash);
         let mask = self.mask();
-        let mut index = tag as usize & mask;
+        let mut index = home(tag, mask);
         loop {
             let slot = &self.slots[index];
             if slot.tag == tag && *slot.key() == key {

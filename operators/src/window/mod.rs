@@ -9,8 +9,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Span, Timestamp};
 
 pub use assign::{Session, Sliding, Tumbling};
-pub use panes::PaneWindows;
 pub use general::GeneralWindows;
+pub use panes::PaneWindows;
 
 /// A span of event time; `end` is exclusive (SEMANTICS 3).
 #[derive(

@@ -1,6 +1,6 @@
 //! The output end that writes rings: routes each record to its core and publishes in batches.
 
-use tailwater_core::{Control, Error, Key, Result, Timestamp, stable_hash};
+use tailwater_core::{Control, Error, Key, Result, Stamped, Timestamp, stable_hash};
 use tailwater_network::{Route, Sender};
 use tailwater_operators::{Collect, blame};
 
@@ -13,6 +13,11 @@ const OVERFLOW_MAX: usize = 256;
 pub trait Router<T>: 'static {
     /// The index of the core among the senders.
     fn route(&mut self, at: Timestamp, value: &T) -> usize;
+
+    /// The core that all records go to, where there is only one.
+    fn only(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// To the core that owns the record's key.
@@ -31,11 +36,13 @@ impl<F> ByKey<F> {
 impl<T, K: Key, F: FnMut(&T) -> K + 'static> Router<T> for ByKey<F> {
     #[inline]
     fn route(&mut self, at: Timestamp, value: &T) -> usize {
-        if self.route.is_single() {
-            return 0;
-        }
         let key = blame::blame("key_by", at, || (self.key)(value));
         self.route.core_of_hash(stable_hash(&key))
+    }
+
+    #[inline]
+    fn only(&self) -> Option<usize> {
+        self.route.is_single().then_some(0)
     }
 }
 
@@ -46,6 +53,11 @@ impl<T> Router<T> for ToOne {
     #[inline]
     fn route(&mut self, _: Timestamp, _: &T) -> usize {
         self.0
+    }
+
+    #[inline]
+    fn only(&self) -> Option<usize> {
+        Some(self.0)
     }
 }
 
@@ -91,6 +103,16 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
     fn record(&mut self, at: Timestamp, value: T) {
         let core = self.router.route(at, &value);
         self.senders[core].send(at, value);
+    }
+
+    #[inline]
+    fn batch(&mut self, batch: &mut Vec<Stamped<T>>) {
+        if let Some(core) = self.router.only() {
+            return self.senders[core].send_all(batch);
+        }
+        for Stamped { at, value } in batch.drain(..) {
+            self.record(at, value);
+        }
     }
 
     fn watermark(&mut self, watermark: Timestamp) {

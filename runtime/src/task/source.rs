@@ -21,7 +21,8 @@ const MARKERS_BEHIND_MAX: u64 = 8;
 /// One open split.
 struct Split<T, G> {
     reader: Box<dyn SplitReader<T>>,
-    generator: G,
+    /// There, but while a batch is stamped.
+    generator: Option<G>,
     /// Records read ahead of their time, where the pace follows event time.
     ahead: VecDeque<T>,
     emitted: u64,
@@ -141,13 +142,16 @@ where
         split.emitted += self.values.len() as u64;
         self.gauges.records.add(self.values.len() as u64);
         let mut newest = Timestamp::MIN;
-        let (name, time, generator) = (&self.name, &mut self.time, &mut split.generator);
+        let (name, time) = (&self.name, &mut self.time);
+        // In a local for the length of the batch, so that its state stays in registers.
+        let Some(mut generator) = split.generator.take() else { return };
         batch.extend(self.values.drain(..).map(|value| {
-            let at = blame(name, newest, || time(&value));
+            let at = blame(name, Timestamp::NONE, || time(&value));
             generator.on_record(&value, at);
             newest = newest.max(at);
             Stamped { at, value }
         }));
+        split.generator = Some(generator);
         if newest.0 > self.gauges.newest.get() {
             self.gauges.newest.set(newest.0);
         }
@@ -155,7 +159,8 @@ where
 
     fn advance_watermark(&mut self, index: usize) {
         let split = &self.splits[index];
-        let watermark = if split.finished { Timestamp::MAX } else { split.generator.watermark() };
+        let of_records = split.generator.as_ref().map_or(Timestamp::MIN, G::watermark);
+        let watermark = if split.finished { Timestamp::MAX } else { of_records };
         let merged = self.merge.on_watermark(index, watermark);
         // The end of all splits is told apart from the watermark before it by `end`.
         if merged.watermark != Some(Timestamp::MAX) {
@@ -334,7 +339,7 @@ where
                 })?;
                 Ok(Split {
                     reader,
-                    generator: generator.clone(),
+                    generator: Some(generator.clone()),
                     ahead: VecDeque::new(),
                     emitted: 0,
                     silent_ns: 0,
