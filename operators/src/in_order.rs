@@ -136,6 +136,7 @@ mod tests {
             record(5, (1, 'e')),
             watermark(Timestamp(5)),
             watermark(Timestamp(7)),
+            watermark(Timestamp::MAX),
         ];
         let output =
             check_operator(|| InOrder::new(|value: &(u32, char)| value.0), &script, Order::Exact);
