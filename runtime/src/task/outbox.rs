@@ -118,6 +118,11 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
         let router = &mut self.router;
         self.cores.clear();
         self.cores.extend(batch.iter().map(|record| router.route(record.at, &record.value)));
+        if let Some(&core) = self.cores.first()
+            && self.cores.iter().all(|other| *other == core)
+        {
+            return self.senders[core].send_all(batch);
+        }
         for (record, core) in batch.drain(..).zip(&self.cores) {
             self.sorted[*core].push(record);
         }

@@ -45,6 +45,22 @@ impl<T> Collect<T> for SinkOutput<T> {
         }
     }
 
+    #[inline]
+    fn batch(&mut self, batch: &mut Vec<Stamped<T>>) {
+        if self.staged.is_empty() {
+            // The batch itself is offered; what the writer does not take is staged.
+            std::mem::swap(&mut self.staged, batch);
+            if let Err(error) = self.offer() {
+                self.fail(error);
+            }
+            if self.staged.is_empty() {
+                std::mem::swap(&mut self.staged, batch);
+            }
+        } else {
+            self.staged.append(batch);
+        }
+    }
+
     fn watermark(&mut self, watermark: Timestamp) {
         // What the writer has not taken yet is not covered by the watermark: it is told at the next one.
         let told = self.offer().and_then(|()| {
