@@ -252,3 +252,6 @@ fn decoder_for<F: Format>(format: &F, file: &Path, head: &[u8]) -> Result<F::Dec
         ))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use tailwater_operators::{Sink, SinkContext, SinkWriter};
 /// ```
 /// let results = tailwater_connectors::collect::<u32>();
 /// // stream.sink(results.clone()); job.run(..)?;
-/// assert_eq!(results.take(), []);
+/// assert!(results.take().is_empty());
 /// ```
 pub fn collect<T>() -> Collected<T> {
     Collected(Arc::new(Mutex::new(Vec::new())))
