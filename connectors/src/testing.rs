@@ -1,6 +1,6 @@
 //! What the tests of this crate share: contexts, and a reader drained to its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tailwater_core::{Counters, ManualClock, Result};
@@ -60,8 +60,14 @@ pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("TAILWATER_DATA").unwrap_or_else(|| fallback.into());
     let path = PathBuf::from(directory).join(name);
     if !path.exists() {
-        eprintln!("skipped: {} is absent", path.display());
+        skipped(&path);
         return None;
     }
     Some(path)
+}
+
+/// Says that a test has nothing to do here.
+#[expect(clippy::print_stderr, reason = "the one place where tests say that they were skipped")]
+pub(crate) fn skipped(path: &Path) {
+    eprintln!("skipped: {} is absent", path.display());
 }

@@ -65,11 +65,27 @@ pub(super) fn parse_units(text: &[u8], decimals: u32) -> Result<i128, Refusal> {
     if !any {
         return Err(Refusal::NotDecimal);
     }
-    let units = if units == 0 { small.into() } else { join(units, small, small_digits)? };
     let missing = decimals - places.unwrap_or(0);
+    if units == 0
+        && let Some(scaled) = small.checked_mul(POWERS[missing as usize])
+    {
+        return Ok(if negative { -scaled } else { scaled }.into());
+    }
+    let units = join(units, small, small_digits)?;
     let units = units.checked_mul(10i128.pow(missing)).ok_or(Refusal::TooLarge)?;
     Ok(if negative { -units } else { units })
 }
+
+/// Powers of ten up to the most decimals that a type has.
+const POWERS: [i64; 17] = {
+    let mut powers = [1; 17];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
 
 /// `units` followed by the digits of `small`.
 fn join(units: i128, small: i64, small_digits: u32) -> Result<i128, Refusal> {

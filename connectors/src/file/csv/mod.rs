@@ -67,12 +67,20 @@ impl<T: DeserializeOwned + Send + 'static> Format for Csv<T> {
 pub struct CsvDecoder<T> {
     dialect: Dialect,
     reader: csv_core::Reader,
-    /// The fields of the current row, one behind the other, and where each ends.
+    /// The fields of a row with quotes, unquoted, one behind the other.
     text: Vec<u8>,
+    /// Where each field of the current row ends: in `text`, or in its line if it has no quotes.
     ends: Vec<usize>,
     /// The names of the columns as the record knows them; empty until the header is read.
     names: Vec<String>,
     types: PhantomData<fn() -> T>,
+}
+
+/// A row that was split: `fields` of them, in its own line or in the decoder's `text`.
+struct Split<'a> {
+    line: Option<&'a [u8]>,
+    fields: usize,
+    used: usize,
 }
 
 /// A row has at least so much room before its buffers grow.
@@ -93,8 +101,44 @@ impl<T> CsvDecoder<T> {
         }
     }
 
-    /// Splits the first row of `input` into fields: their number and the bytes of the row.
-    fn split(&mut self, input: &[u8], rest: Rest) -> Option<(usize, usize)> {
+    /// Splits the first row of `input` into fields; `None` while its end is not visible.
+    #[inline]
+    fn split<'a>(&mut self, input: &'a [u8], rest: Rest) -> Option<Split<'a>> {
+        if let Some(end) = memchr::memchr(b'\n', input) {
+            let line = &input[..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if memchr::memchr2(b'"', b'\r', line).is_none() {
+                return Some(self.split_plain(line, end + 1));
+            }
+        }
+        let (fields, mut used) = self.split_quoted(input, rest)?;
+        // A line feed behind a carriage return belongs to it.
+        if input[used - 1] == b'\r' {
+            match input.get(used) {
+                Some(b'\n') => used += 1,
+                None if rest == Rest::Unknown => return None,
+                _ => {}
+            }
+        }
+        Some(Split { line: None, fields, used })
+    }
+
+    /// A row without quotes, on a line of its own: its delimiters are all there is to find.
+    #[inline]
+    fn split_plain<'a>(&mut self, line: &'a [u8], used: usize) -> Split<'a> {
+        let mut fields = 0;
+        for end in memchr::memchr_iter(self.dialect.delimiter, line).chain([line.len()]) {
+            if fields == self.ends.len() {
+                self.ends.resize(fields * 2, 0);
+            }
+            self.ends[fields] = end;
+            fields += 1;
+        }
+        Split { line: Some(line), fields, used }
+    }
+
+    /// Any row: the number of its fields, now in `text`, and its bytes.
+    fn split_quoted(&mut self, input: &[u8], rest: Rest) -> Option<(usize, usize)> {
         use csv_core::ReadRecordResult as Outcome;
 
         // Each row is split from a fresh start, so that one whose end is not visible yet can be left and
@@ -124,10 +168,20 @@ impl<T> CsvDecoder<T> {
         }
     }
 
-    fn read_header(&mut self, fields: usize) -> Result<(), String> {
-        let mut names = Vec::with_capacity(fields);
-        for index in 0..fields {
-            let name = std::str::from_utf8(self.field(index))
+    /// The fields of a row that was just split.
+    fn row<'a>(&'a self, split: &Split<'a>) -> Row<'a> {
+        Row {
+            names: &self.names,
+            text: split.line.unwrap_or(&self.text),
+            ends: &self.ends[..split.fields],
+            gap: usize::from(split.line.is_some()),
+        }
+    }
+
+    fn read_header(&mut self, split: &Split<'_>) -> Result<(), String> {
+        let mut names = Vec::with_capacity(split.fields);
+        for field in self.row(split).fields() {
+            let name = std::str::from_utf8(field)
                 .map_err(|_| "the header is not UTF-8: is this a CSV file?".to_owned())?;
             names.push(name.trim().to_owned());
         }
@@ -149,11 +203,6 @@ impl<T> CsvDecoder<T> {
         self.names = names;
         Ok(())
     }
-
-    fn field(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.text[start..self.ends[index]]
-    }
 }
 
 impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
@@ -171,9 +220,10 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if is_header && input.starts_with(BOM) {
             return Step::Nothing(BOM.len());
         }
-        let Some((fields, used)) = self.split(input, rest) else { return Step::Incomplete };
+        let Some(split) = self.split(input, rest) else { return Step::Incomplete };
+        let used = split.used;
         if is_header {
-            return match self.read_header(fields) {
+            return match self.read_header(&split) {
                 Ok(()) => Step::Nothing(used),
                 Err(reason) => Step::Lost(reason),
             };
@@ -182,12 +232,11 @@ impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
         if used == input.len() && rest == Rest::None && never_closed(raw) {
             return Step::Bad("a quoted field is never closed".to_owned(), used);
         }
-        if fields != self.names.len() {
-            let columns = self.names.len();
+        if split.fields != self.names.len() {
+            let (fields, columns) = (split.fields, self.names.len());
             return Step::Bad(format!("{fields} fields, where the header has {columns}"), used);
         }
-        let row = Row { names: &self.names, text: &self.text, ends: &self.ends[..fields] };
-        match T::deserialize(row) {
+        match T::deserialize(self.row(&split)) {
             Ok(record) => Step::Record(record, used),
             Err(Refusal::Value(reason)) => Step::Bad(reason, used),
             Err(Refusal::MissingColumn(field)) => Step::Lost(format!(

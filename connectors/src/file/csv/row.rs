@@ -16,6 +16,20 @@ pub(super) struct Row<'a> {
     pub(super) names: &'a [String],
     pub(super) text: &'a [u8],
     pub(super) ends: &'a [usize],
+    /// How many bytes separate the end of a field from the start of the next.
+    pub(super) gap: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The fields in order.
+    pub(super) fn fields(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let field = &self.text[start..end];
+            start = end + self.gap;
+            field
+        })
+    }
 }
 
 /// Why a row is not a record.
@@ -65,7 +79,7 @@ impl<'a> Fields<'a> {
         let end = *self.row.ends.get(self.index)?;
         let field = &self.row.text[self.start..end];
         let name = self.row.names[self.index].as_str();
-        self.start = end;
+        self.start = end + self.row.gap;
         self.index += 1;
         Some((name, field))
     }

@@ -109,6 +109,28 @@ proptest! {
     }
 
     #[test]
+    fn rows_are_split_as_the_csv_crate_splits_them(
+        text in proptest::collection::vec("[a\",\r\n]{0,8}|a,b\n|\"a\",b\r\n", 0..20),
+    ) {
+        let text = format!("one,two\n{}\n", text.concat());
+        let decoder = CsvDecoder::<(String, String)>::new(Dialect::default());
+        let (rows, bad, _) = decode_all(decoder, text.as_bytes(), usize::MAX);
+        let mut expected: Vec<_> = ::csv::ReaderBuilder::new()
+            .flexible(true)
+            .from_reader(text.as_bytes())
+            .into_records()
+            .map(Result::unwrap)
+            .filter(|row| row.len() == 2)
+            .map(|row| (row[0].to_owned(), row[1].to_owned()))
+            .collect();
+        // A quote that is open at the end of a file is bad input here, and good enough there.
+        if bad.iter().any(|bad| bad.reason.contains("never closed")) {
+            expected.truncate(rows.len());
+        }
+        prop_assert_eq!(rows, expected);
+    }
+
+    #[test]
     fn no_bytes_panic(bytes: Vec<u8>, block in 1usize..30) {
         let _ = decode_all(CsvDecoder::<Row>::new(Dialect::default()), &bytes, block).2;
     }

@@ -13,8 +13,16 @@ use crate::Files;
 use crate::market::{Side, Trade, TradeFormat};
 use crate::testing::{drain, read, source_context};
 
-#[derive(Clone, Debug, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 struct Row {
     symbol: Symbol,
     n: u64,
@@ -112,7 +120,8 @@ fn a_bad_record_fails_after_the_records_before_it() {
 #[test]
 fn bad_records_can_be_skipped_or_kept_aside() {
     let directory = tempfile::tempdir().unwrap();
-    let path = file(&directory, "t.jsonl", "{\"symbol\":\"X\",\"n\":1}\n{}\n{\"symbol\":\"X\",\"n\":2}\n");
+    let path =
+        file(&directory, "t.jsonl", "{\"symbol\":\"X\",\"n\":1}\n{}\n{\"symbol\":\"X\",\"n\":2}\n");
     let (rows, counters) = read(&Files::jsonl::<Row>(&path).on_error(OnError::Skip)).unwrap();
     assert_eq!((rows, counters.get("bad_records")), (vec![row(1), row(2)], 1));
 
@@ -161,9 +170,8 @@ fn trades_are_read_from_files_of_several_formats_at_once() {
     let directory = tempfile::tempdir().unwrap();
     file(&directory, "1.t", "sym;price;size;at\nX;1.5;2;10\n");
     file(&directory, "2.t", "{\"symbol\":\"X\",\"price\":\"1.5\",\"size\":\"2\",\"at\":10}\n");
-    let source = Files::trades(directory.path().join("*.t"))
-        .delimiter(b';')
-        .columns(&[("sym", "symbol")]);
+    let source =
+        Files::trades(directory.path().join("*.t")).delimiter(b';').columns(&[("sym", "symbol")]);
     let symbol = Symbol::new("X").unwrap();
     let price = "1.5".parse().unwrap();
     let size = "2".parse().unwrap();

@@ -36,7 +36,10 @@ fn every_kind_of_message_is_read() {
     assert_eq!(trade.symbol.as_str(), "BTCUSDT");
     assert_eq!((trade.id, trade.side), (5_266_583_935, Side::Buy));
     assert_eq!(trade.at, Timestamp(1_723_161_256_321_000_000));
-    assert_eq!((trade.price.to_string(), trade.size.to_string()), ("61800.3".into(), "0.006".into()));
+    assert_eq!(
+        (trade.price.to_string(), trade.size.to_string()),
+        ("61800.3".into(), "0.006".into())
+    );
     let MarketEvent::Depth(depth) = &events[2].event else { panic!("{events:?}") };
     assert_eq!((depth.first_id, depth.last_id, depth.previous_id), (1, 7, 0));
     assert_eq!((depth.bids.len(), depth.asks.len()), (2, 0));

@@ -102,18 +102,12 @@ fn executions_become_trades_of_the_order_they_refer_to() {
 fn hidden_trades_and_auctions_are_trades() {
     let id = 77u64.to_be_bytes();
     let price = 10_000u32.to_be_bytes();
-    let hidden = message(
-        b'P',
-        1,
-        &[&[0; 8], b"B", &9u32.to_be_bytes(), b"BOB     ", &price, &id],
-    );
-    let cross = |shares: u64| {
-        message(b'Q', 2, &[&shares.to_be_bytes(), b"BOB     ", &price, &id, b"O"])
-    };
+    let hidden = message(b'P', 1, &[&[0; 8], b"B", &9u32.to_be_bytes(), b"BOB     ", &price, &id]);
+    let cross =
+        |shares: u64| message(b'Q', 2, &[&shares.to_be_bytes(), b"BOB     ", &price, &id, b"O"]);
     let bytes = [hidden, cross(0), cross(500), message(b'B', 3, &[&id])].concat();
     let (trades, counters) = trades(&bytes);
-    let expected =
-        [trade(1, "1", 9, 77, Side::Unknown), trade(2, "1", 500, 77, Side::Unknown)];
+    let expected = [trade(1, "1", 9, 77, Side::Unknown), trade(2, "1", 500, 77, Side::Unknown)];
     assert_eq!(trades, expected);
     assert_eq!(counters.get("itch_broken_trades"), 1);
 }
@@ -160,10 +154,7 @@ fn fields_that_cannot_be_are_told() {
             message(b'Q', 1, &[&[0xFF; 8], b"BOB     ", &[0; 4], &[0; 8], b"O"]),
             "shares are too many",
         ),
-        (
-            message(b'P', 1, &[&[0; 8], b"B", &[0; 4], b"        ", &[0; 4], &[0; 8]]),
-            "is no stock",
-        ),
+        (message(b'P', 1, &[&[0; 8], b"B", &[0; 4], b"        ", &[0; 4], &[0; 8]]), "is no stock"),
         (add(1, 1, b'B', 1, 1)[..20].to_vec(), "ends in the middle"),
     ] {
         let (count, bad, lost) = messages(&bytes);
@@ -261,8 +252,16 @@ fn the_sample_counts_right() {
         *kinds.entry(kind as char).or_insert(0) += 1;
     }
     let expected = [
-        ('A', 4997), ('D', 1745), ('E', 198), ('F', 3), ('H', 3), ('P', 5000), ('R', 3), ('S', 6),
-        ('U', 12), ('X', 45),
+        ('A', 4997),
+        ('D', 1745),
+        ('E', 198),
+        ('F', 3),
+        ('H', 3),
+        ('P', 5000),
+        ('R', 3),
+        ('S', 6),
+        ('U', 12),
+        ('X', 45),
     ];
     assert_eq!(kinds, BTreeMap::from(expected));
     let stocks = [("ALC", 950), ("BOB", 2482), ("CHAR", 1568)];

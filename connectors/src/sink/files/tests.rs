@@ -143,8 +143,7 @@ fn what_cannot_be_written_is_said_at_once() {
 #[test]
 fn a_full_disk_is_the_writers_error() {
     if !Path::new("/dev/full").exists() {
-        eprintln!("skipped: /dev/full is absent");
-        return;
+        return crate::testing::skipped(Path::new("/dev/full"));
     }
     for inline in [true, false] {
         let directory = tempfile::tempdir().unwrap();
