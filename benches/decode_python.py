@@ -3,8 +3,8 @@
 
 usage: decode_python.py binance-usdm-btcusdt-20240808.jsonl.gz
 
-Both decode every line of the same unpacked bytes from memory on one thread. Python is given the least
-work that yields the fields: json.loads of each line, decimals left as strings.
+Both decode every line of the same unpacked bytes from memory on one thread. Python is given the
+least work that yields the fields: json.loads of each line, decimals left as strings.
 """
 
 import gzip

@@ -1,7 +1,7 @@
-//! How fast is text decoded? Bytes (Binance, CSV, JSON lines) and messages (ITCH) a second, one thread, from memory.
+//! How fast is text decoded? Bytes or messages a second, on one thread, from memory.
 //!
-//! `benches/decode_python.py` times Python's `json` on the same file. The real files are looked for as the
-//! tests do; without them two Binance messages are repeated, and ITCH is left out.
+//! `benches/decode_python.py` times Python's `json` on the same file. The real files are looked for
+//! as the tests do; without them two Binance messages are repeated, and ITCH is left out.
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tailwater_core::{Error, Result};
 
-/// The longest sleep. A ring at the right moment ends it earlier; the bound only limits how late a thread
-/// can see what nobody rings for: a part of a file that is due to be closed.
+/// The longest sleep. A ring at the right moment ends it earlier; the bound only limits how late a
+/// thread can see what nobody rings for: a part of a file that is due to be closed.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -25,8 +25,8 @@ impl Sleeper {
     /// [`SLEEP_MAX`].
     pub(crate) fn sleep_unless(&self, ready: impl FnOnce() -> bool) {
         self.0.asleep.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `Worker::ring`: either we see what was put into the ring before it, or
-        // the other side sees that we sleep.
+        // Pairs with the fence in `Worker::ring`: either we see what was put into the ring before
+        // it, or the other side sees that we sleep.
         fence(Ordering::SeqCst);
         if !ready() && !self.stopped() {
             std::thread::park_timeout(SLEEP_MAX);

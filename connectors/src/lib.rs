@@ -1,8 +1,8 @@
 //! The outside world: files and market-data captures as sources, files and collections as sinks.
 //!
 //! Whatever may block (reading, decompressing, formatting, writing) happens on a thread of the
-//! connector's own, which hands batches to the core through a ring. A driver that must be deterministic
-//! asks for the same work inside the calls instead.
+//! connector's own, which hands batches to the core through a ring. A driver that must be
+//! deterministic asks for the same work inside the calls instead.
 #![forbid(unsafe_code)]
 
 mod doorbell;

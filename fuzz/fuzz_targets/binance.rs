@@ -1,5 +1,6 @@
-//! Binance captures of any bytes: no panic, the same records whatever the size of the blocks, and the
-//! trades among all events are those that the decoder of trades finds.
+//! Binance captures of any bytes: no panic, the same whatever the size of the blocks.
+//!
+//! The trades among all events must be those that the decoder of trades finds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -95,8 +95,8 @@ impl Archive {
         }
         let message = if cause.kind() == io::ErrorKind::UnexpectedEof {
             format!(
-                "the {packing} archive `{path}` is truncated: it ends at byte {packed}, after {unpacked} \
-                 unpacked bytes; fetch it again"
+                "the {packing} archive `{path}` is truncated: it ends at byte {packed}, after \
+                 {unpacked} unpacked bytes; fetch it again"
             )
         } else {
             format!(

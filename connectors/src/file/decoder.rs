@@ -53,7 +53,8 @@ pub enum Step<T> {
     Nothing(usize),
     /// A malformed record; the input goes on behind it.
     Bad(String, usize),
-    /// Something behind which no record can be found: the file cannot be read on, whatever the policy.
+    /// Something behind which no record can be found: the file cannot be read on, whatever the
+    /// policy.
     Lost(String),
     /// The beginning of something whose end is not visible yet.
     Incomplete,
@@ -84,8 +85,8 @@ pub struct BadInput {
     pub bytes: Vec<u8>,
 }
 
-/// The first line of `input` without its line break, and how many bytes it takes with it; `None` while its
-/// end is not visible.
+/// The first line of `input` without its line break, and how many bytes it takes with it; `None`
+/// while its end is not visible.
 #[inline]
 pub(crate) fn line_of(input: &[u8], rest: Rest) -> Option<(&[u8], usize)> {
     match (memchr::memchr(b'\n', input), rest) {

@@ -106,7 +106,8 @@ mod tests {
     proptest! {
         #[test]
         fn blocks_of_any_size_read_the_same(
-            lines in proptest::collection::vec("[\\PC\n]{0,20}|\\{\"price\":\"[0-9]\",\"n\":1\\}", 0..20),
+            lines in proptest::collection::vec(
+                "[\\PC\n]{0,20}|\\{\"price\":\"[0-9]\",\"n\":1\\}", 0..20),
             block in 1usize..40,
         ) {
             let text = lines.join("\n").into_bytes();

@@ -1,5 +1,4 @@
-//! Files as inputs and outputs: `Files::csv("trades.csv")` is a source where records come out of it, and
-//! a sink where they go in.
+//! Files as inputs and outputs: a set of files is a source where it is read, a sink where written.
 
 mod archive;
 mod csv;
@@ -29,8 +28,8 @@ pub use sniff::Looks;
 
 /// Inputs and outputs that are files.
 ///
-/// Inputs are one path or several, or patterns such as `tape/*.csv.gz`; each file is a split, read in
-/// order. Files packed with gzip, zstd or xz are unpacked on the way, whatever their names.
+/// Inputs are one path or several, or patterns such as `tape/*.csv.gz`; each file is a split, read
+/// in order. Files packed with gzip, zstd or xz are unpacked on the way, whatever their names.
 ///
 /// An output is one path; ending in `/`, it is a directory of parts. See [`FileSet::roll`].
 pub struct Files;

@@ -1,4 +1,4 @@
-//! Which files an input names: paths and patterns, resolved into a sorted list that must not be empty.
+//! Which files an input names: paths and patterns, resolved into a sorted list that is not empty.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ impl Paths {
     /// The files that there are: patterns matched, sorted by name, each once.
     ///
     /// # Errors
-    /// When nothing was named, a file is missing or is a directory, a pattern is malformed or matches
-    /// nothing, or a directory cannot be listed.
+    /// When nothing was named, a file is missing or is a directory, a pattern is malformed or
+    /// matches nothing, or a directory cannot be listed.
     pub fn resolve(&self) -> Result<Vec<PathBuf>> {
         if self.0.is_empty() {
             return Err(Error::configuration("no input file was named: name at least one"));
@@ -83,13 +83,15 @@ fn first_directory(pattern: &Path) -> Option<PathBuf> {
 fn check_file(path: &Path) -> Result<()> {
     let name = path.display();
     let refuse = |cause| Error::io(format!("cannot read `{name}`"), cause);
-    if std::fs::metadata(path).map_err(refuse)?.is_dir() {
+    let metadata = std::fs::metadata(path).map_err(refuse)?;
+    if metadata.is_dir() {
         return Err(Error::configuration(format!(
             "`{name}` is a directory: name its files with a pattern such as `{}`",
             path.join("*").display()
         )));
     }
-    File::open(path).map(drop).map_err(refuse)
+    // A pipe can be opened once; whoever reads it does.
+    if metadata.is_file() { File::open(path).map(drop).map_err(refuse) } else { Ok(()) }
 }
 
 impl From<&str> for Paths {

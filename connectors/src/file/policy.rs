@@ -1,4 +1,4 @@
-//! What happens to malformed input: the job fails, or it is counted, skipped and perhaps kept aside.
+//! What happens to malformed input: the job fails, or it is counted, left out, perhaps kept aside.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,8 +22,9 @@ pub enum OnError {
     Fail,
     /// They are left out.
     Skip,
-    /// They are left out and written to this file, one JSON object a line: `file`, `line`, `offset`,
-    /// `reason` and `bytes` (or `hex` where they are not UTF-8). The file is created anew.
+    /// They are left out and written to this file, one JSON object a line: `file`, `line`,
+    /// `offset`, `reason` and `bytes` (or `hex` where they are not UTF-8). The file is created
+    /// anew.
     DeadLetter(PathBuf),
 }
 
@@ -79,8 +80,8 @@ impl Policy {
                     Error::internal("cannot format a dead letter").caused_by(cause)
                 })?;
                 line.push(b'\n');
-                // One write a line: readers of several cores do not mix theirs, and nothing is lost when
-                // the job fails later.
+                // One write a line: readers of several cores do not mix theirs, and nothing is lost
+                // when the job fails later.
                 let mut letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
                 letters.write_all(&line).map_err(|cause| {
                     let message = format!("cannot write the dead-letter file `{}`", path.display());

@@ -1,4 +1,4 @@
-//! Drives a decoder over a stream of bytes: fills the buffer, counts places, hands bad input to the policy.
+//! Drives a decoder over a stream of bytes: fills the buffer, counts places, reports bad input.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use tailwater_core::{Counters, Error, Result};
 
 use super::decoder::{BadInput, Decoder, Rest, Step, Unit};
 
-/// The buffer's size; grows only for a record that does not fit. Large enough that the calls to the system
-/// do not show, small enough for a core's second-level cache.
+/// The buffer's size; grows only for a record that does not fit. Large enough that the calls to the
+/// system do not show, small enough for a core's second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// The longest record. What is longer is no record, and must not take all memory.
@@ -79,8 +79,8 @@ impl<D: Decoder> Pump<D> {
     /// Decodes up to `limit` records.
     ///
     /// # Errors
-    /// When the input cannot be read on or the policy gives up; records before the bad place have been
-    /// emitted by then.
+    /// When the input cannot be read on or the policy gives up; records before the bad place have
+    /// been emitted by then.
     pub(crate) fn fill(&mut self, limit: usize, mut emit: impl FnMut(D::Out)) -> Result<Filled> {
         if let Some(error) = self.failed.take() {
             self.stop();
@@ -190,11 +190,12 @@ fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Everything that a decoder makes of an input in memory, with the bad pieces; for tests, fuzzers and
-/// benchmarks. `block_bytes` is how much it gets to see at a time.
+/// Everything that a decoder makes of an input in memory, with the bad pieces; for tests, fuzzers
+/// and benchmarks. `block_bytes` is how much it gets to see at a time.
 ///
 /// # Errors
-/// When a place is reached behind which nothing can be found; what came before it is in the first part.
+/// When a place is reached behind which nothing can be found; what came before it is in the first
+/// part.
 pub fn decode_all<D: Decoder>(
     decoder: D,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! One open file: decoded on a thread of its own, or inside `poll` for drivers that want no threads.
+//! One open file: decoded on a thread of its own, or inside `poll` where no threads are wanted.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,8 @@ use super::decoder::Decoder;
 use super::pump::{Filled, Pump};
 use crate::doorbell::{Sleeper, Worker};
 
-/// Records to a batch: enough that a hand-over costs nothing a record, few enough to stay in the cache.
+/// Records to a batch: enough that a hand-over costs nothing a record, few enough to stay in the
+/// cache.
 const BATCH_LEN: usize = 512;
 
 /// Batches under way. Eight let the thread run ahead over a busy moment of the core.
@@ -91,7 +92,8 @@ impl<T: Send + 'static> Threaded<T> {
 
     /// The next delivery; `None` while there is none.
     fn next(&mut self) -> Result<Option<Delivery<T>>> {
-        // Whether the thread has ended is asked first: what it put into the ring before is then visible.
+        // Whether the thread has ended is asked first: what it put into the ring before is then
+        // visible.
         let ended = self.worker.finished();
         match self.full.pop() {
             Ok(delivery) => {

@@ -129,8 +129,8 @@ impl<T> FileSet<Csv<T>> {
         self
     }
 
-    /// Reads columns as fields of other names: pairs of the column's name in the file and the field's name
-    /// in the record.
+    /// Reads columns as fields of other names: pairs of the column's name in the file and the
+    /// field's name in the record.
     #[must_use]
     pub fn columns(mut self, columns: &[(&str, &str)]) -> Self {
         self.format.dialect.map(columns);
@@ -162,10 +162,13 @@ impl Dialect {
 }
 
 impl<F: Format> FileSet<F> {
-    /// Finds the files, and looks into each, so that what cannot work fails before the first record.
+    /// Finds the files, and looks into each, so that what cannot work fails before the first
+    /// record.
     fn prepare(&self) -> Result<Opened> {
         let files = self.paths.resolve()?;
-        for file in &files {
+        // What is read from a pipe to look at it would be lost to its reader, who looks for
+        // himself.
+        for file in files.iter().filter(|file| file.is_file()) {
             let (_, head) = open_archive(file)?;
             decoder_for(&self.format, file, &head)?;
         }

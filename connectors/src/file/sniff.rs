@@ -1,4 +1,4 @@
-//! What a file looks like, from its first bytes: to choose a decoder, or to say that one was chosen wrongly.
+//! What a file looks like, from its first bytes: to choose a decoder, or to refuse a wrong one.
 
 use std::fmt;
 

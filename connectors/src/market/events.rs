@@ -138,7 +138,8 @@ pub struct Depth {
     serde::Deserialize,
 )]
 pub struct Snapshot {
-    /// The instrument: that of the message before, because a snapshot does not say; empty where there was none.
+    /// The instrument: that of the message before, because a snapshot does not say; empty where
+    /// there was none.
     pub symbol: Symbol,
     /// When it was taken, by the venue's clock.
     pub at: Timestamp,

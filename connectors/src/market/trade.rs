@@ -8,7 +8,8 @@ use super::binance::BinanceTradeDecoder;
 use super::itch::ItchTradeDecoder;
 use crate::file::{CsvDecoder, Decoder, Dialect, Format, JsonlDecoder, Looks, Rest, Step, Unit};
 
-/// A trade. Written as `{"symbol":"BTCUSDT","price":"61800.3","size":"0.006","at":<ns>,"id":7,"side":"buy"}`.
+/// A trade. Written as
+/// `{"symbol":"BTCUSDT","price":"61800.3","size":"0.006","at":<ns>,"id":7,"side":"buy"}`.
 #[derive(
     Clone,
     Copy,
@@ -31,7 +32,8 @@ pub struct Trade {
     pub size: Size,
     /// When, by the venue's clock.
     pub at: Timestamp,
-    /// The venue's number of the trade; where it gives none, the trade's place in its file, from zero.
+    /// The venue's number of the trade; where it gives none, the trade's place in its file, from
+    /// zero.
     pub id: u64,
     /// Who came to the book and took.
     pub side: Side,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tailwater_core::{Result, Stamped};
 use tailwater_operators::{Sink, SinkContext, SinkWriter};
 
-/// A sink that counts records and adds up `digest` of each, wrapping: the sum is the same in whatever
-/// order they come and on however many cores. A clone of it stays with the caller.
+/// A sink that counts records and adds up `digest` of each, wrapping: the sum is the same in
+/// whatever order they come and on however many cores. A clone of it stays with the caller.
 pub fn counting<T, F>(digest: F) -> Counting<F>
 where
     F: Fn(&Stamped<T>) -> u64,
@@ -91,7 +91,8 @@ where
         }
         self.count += batch.len() as u64;
         batch.clear();
-        // One writer, and nothing else hangs on these: whoever wants exact totals asks after the job.
+        // One writer, and nothing else hangs on these: whoever wants exact totals asks after the
+        // job.
         self.total.count.store(self.count, Relaxed);
         self.total.checksum.store(self.checksum, Relaxed);
         Ok(())

@@ -9,12 +9,12 @@ use super::output::Target;
 use super::writer;
 use crate::file::{Csv, FileSet, Jsonl};
 
-/// One writer for the job: a file has one end, and the parts of a directory sort in one order.
 impl<T: Serialize + Send + 'static> Sink<T> for FileSet<Jsonl<T>> {
     fn name(&self) -> String {
         format!("jsonl {}", self.output_shown())
     }
 
+    /// A file has one end, and the parts of a directory sort in one order.
     fn single_writer(&self) -> bool {
         true
     }
@@ -25,12 +25,12 @@ impl<T: Serialize + Send + 'static> Sink<T> for FileSet<Jsonl<T>> {
     }
 }
 
-/// As JSON lines.
 impl<T: Serialize + Send + 'static> Sink<T> for FileSet<Csv<T>> {
     fn name(&self) -> String {
         format!("csv {}", self.output_shown())
     }
 
+    /// A file has one end, and the parts of a directory sort in one order.
     fn single_writer(&self) -> bool {
         true
     }

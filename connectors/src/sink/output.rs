@@ -1,5 +1,4 @@
-//! Where text goes: a file that gets its name when it is whole, a directory of such parts, or standard
-//! output.
+//! Where text goes: a file that is named when it is whole, a directory of parts, standard output.
 //!
 //! ```text
 //! bars.jsonl   .bars.jsonl.inprogress --fsync, rename--> bars.jsonl
@@ -32,7 +31,7 @@ impl Target {
         }
         if path.is_dir() {
             return Err(Error::configuration(format!(
-                "`{named}` is a directory: write `{named}/` for a directory of parts, or name a file"
+                "`{named}` is a directory: write `{named}/` for parts in it, or name a file"
             )));
         }
         if path.file_name().is_none() {
@@ -76,7 +75,8 @@ impl Output {
         let path = match &self.target {
             Target::Stdout => return Ok(()),
             Target::File(path) => path.clone(),
-            // Six digits sort in order up to a million parts, and after that no worse than not at all.
+            // Six digits sort in order up to a million parts, and after that no worse than not at
+            // all.
             Target::Parts { directory, extension, .. } => {
                 directory.join(format!("part-{:06}.{extension}", self.parts))
             }

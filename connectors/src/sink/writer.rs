@@ -71,7 +71,8 @@ impl<E> Scribe<E> {
         self.output.finish_part()
     }
 
-    /// Called when there is nothing to do: what was formatted becomes visible, a part in its time whole.
+    /// Called when there is nothing to do: what was formatted becomes visible, a part in its time
+    /// whole.
     fn rest<T>(&mut self) -> Result<()>
     where
         E: Encoder<T>,

@@ -141,9 +141,9 @@ impl<T> CsvDecoder<T> {
     fn split_quoted(&mut self, input: &[u8], rest: Rest) -> Option<(usize, usize)> {
         use csv_core::ReadRecordResult as Outcome;
 
-        // Each row is split from a fresh start, so that one whose end is not visible yet can be left and
-        // tried again. The line break makes the reader take a byte order mark for what it is in the
-        // middle of a file: text.
+        // Each row is split from a fresh start, so that one whose end is not visible yet can be
+        // left and tried again. The line break makes the reader take a byte order mark for what it
+        // is in the middle of a file: text.
         self.reader.reset();
         self.reader.read_record(b"\n", &mut self.text, &mut self.ends);
         let (mut used, mut text_len, mut fields) = (0, 0, 0);

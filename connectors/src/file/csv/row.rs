@@ -1,7 +1,7 @@
 //! A CSV row as serde sees it: every field is text until its type asks for something else.
 //!
-//! The `csv` crate guesses the type of a field that is asked for as "anything", and guesses a binary float
-//! for `61800.30`. Prices must be exact, so here such a field stays text.
+//! The `csv` crate guesses the type of a field that is asked for as "anything", and guesses a
+//! binary float for `61800.30`. Prices must be exact, so here such a field stays text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -122,8 +122,8 @@ impl<'de> Deserializer<'de> for Row<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct map struct enum identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct map struct enum identifier ignored_any
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files as sources, end to end: splits, archives, policies, threads, and what is said when they fail.
+//! Files as sources, end to end: splits, archives, policies, threads, and their failures.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::Files;
 use crate::market::{Side, Trade, TradeFormat};
-use crate::testing::{drain, read, source_context};
+use crate::testing::{data, drain, read, source_context};
 
 #[derive(
     Clone,
@@ -180,6 +180,56 @@ fn trades_are_read_from_files_of_several_formats_at_once() {
     assert_eq!(read(&source).unwrap().0, [trade, trade]);
 }
 
+/// A pipe gives its bytes once: nothing may be lost by looking at them first.
+#[test]
+fn a_pipe_is_read_from_its_first_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return crate::testing::skipped(Path::new("mkfifo"));
+    }
+    let rows = std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&path, csv(0..1000)).unwrap());
+        read(&Files::csv::<Row>(&path)).unwrap().0
+    });
+    assert_eq!(rows, (0..1000).map(row).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_real_orders_are_read_from_packed_csv() {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        serde::Deserialize,
+        rkyv::Archive,
+        rkyv::Serialize,
+        rkyv::Deserialize,
+    )]
+    #[serde(rename_all = "lowercase")]
+    enum Action {
+        Created,
+        Changed,
+        Deleted,
+    }
+    #[derive(Clone, serde::Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    struct Order {
+        id: u64,
+        placed_ms: i64,
+        price: tailwater_core::Price,
+        action: Action,
+    }
+    let Some(path) = data("bitstamp-btcusd-orders-20150501.csv.xz") else { return };
+    let source = Files::csv::<Order>(path).columns(&[("exchange.timestamp", "placed_ms")]);
+    let (orders, _) = read(&source).unwrap();
+    assert_eq!(orders.len(), 50_414);
+    let first = &orders[0];
+    assert_eq!((first.id, first.placed_ms), (65_595_247, 1_430_438_404_000));
+    assert_eq!((first.price.to_string(), first.action), ("236.47".into(), Action::Created));
+}
+
 #[test]
 fn a_panic_in_a_record_type_is_an_error_of_the_reader() {
     #[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -199,7 +249,8 @@ fn a_panic_in_a_record_type_is_an_error_of_the_reader() {
     assert!(error.contains("panicked"), "{error}");
 }
 
-/// The shape of the API: a source's type from the closure behind it, a sink's from the stream before it.
+/// The shape of the API: a source's type from the closure behind it, a sink's from the stream
+/// before it.
 mod inference {
     use super::*;
     use tailwater_operators::Sink;

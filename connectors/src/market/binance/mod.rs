@@ -1,4 +1,4 @@
-//! Binance USD-M futures captures: each line a receive time in nanoseconds, a space, one JSON message.
+//! Binance USD-M futures captures: lines of a receive time in nanoseconds and one JSON message.
 //!
 //! ```text
 //! 1723161255088176367 {"stream":"btcusdt@trade","data":{"e":"trade",..}}
@@ -8,10 +8,10 @@
 //! Whatever deviates is read again as general JSON by [`wire`], which decides whether it is only
 //! unusual or malformed.
 //!
-//! Only messages of event `trade` whose kind `X` is `MARKET` are trades of the book. The same stream carries
-//! transfers at made-up prices: liquidations taken over by the insurance fund (`INSURANCE_FUND`),
-//! auto-deleveraging (`ADL`) and messages without a kind (`NA`). They would bend every bar and VWAP, so
-//! they are left out, and counted under `binance_other_trades`.
+//! Only messages of event `trade` whose kind `X` is `MARKET` are trades of the book. The same
+//! stream carries transfers at made-up prices: liquidations taken over by the insurance fund
+//! (`INSURANCE_FUND`), auto-deleveraging (`ADL`) and messages without a kind (`NA`). They would
+//! bend every bar and VWAP, so they are left out, and counted under `binance_other_trades`.
 
 mod scan;
 mod wire;
@@ -104,8 +104,8 @@ impl Decoder for BinanceEventDecoder {
     }
 }
 
-/// Reads the market trades of a capture. Other messages are recognised by their beginning and end and not
-/// decoded.
+/// Reads the market trades of a capture. Other messages are recognised by their beginning and end
+/// and not decoded.
 #[derive(Debug, Default)]
 pub struct BinanceTradeDecoder {
     other_trades: Counter,

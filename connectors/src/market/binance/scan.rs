@@ -129,7 +129,8 @@ fn snapshot(cursor: &mut Cursor<'_>, symbol: Symbol) -> Option<Snapshot> {
 /// The rest of a line.
 struct Cursor<'a>(&'a [u8]);
 
-/// Every level takes at least this much text: `["1","2"],`. Bounds the memory that a line can ask for.
+/// Every level takes at least this much text: `["1","2"],`. Bounds the memory that a line can ask
+/// for.
 const LEVEL_TEXT_BYTES: usize = 10;
 
 impl<'a> Cursor<'a> {
@@ -210,8 +211,9 @@ impl<'a> Cursor<'a> {
         self.units().map(Size::from_units)
     }
 
-    /// A decimal up to a quote, in units of its eighth decimal. At most 18 digits in all, and at most eight
-    /// behind the point: what is longer may still be exact, and is left to the general way.
+    /// A decimal up to a quote, in units of its eighth decimal. At most 18 digits in all, and at
+    /// most eight behind the point: what is longer may still be exact, and is left to the general
+    /// way.
     #[inline(always)]
     fn units(&mut self) -> Option<i64> {
         let mut value = 0i64;

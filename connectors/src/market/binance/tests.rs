@@ -1,4 +1,4 @@
-//! The fast and the general way agree, nothing is skipped in silence, and the real captures count right.
+//! Both ways of reading agree, nothing is skipped in silence, and the real captures count right.
 
 use proptest::prelude::*;
 use tailwater_core::Price;

@@ -1,4 +1,4 @@
-//! The general way: the same messages as JSON in any layout, and the reasons why a line is none of them.
+//! The general way: the messages as JSON in any layout, and the reasons why a line is none.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

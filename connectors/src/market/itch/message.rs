@@ -142,8 +142,8 @@ struct Fields<'a>(&'a [u8]);
 impl<'a> Fields<'a> {
     /// The next `N` bytes.
     ///
-    /// A message has the length of its type before its fields are read, and no type's fields are longer:
-    /// the test `lengths_hold_all_fields` walks through them all.
+    /// A message has the length of its type before its fields are read, and no type's fields are
+    /// longer: the test `lengths_hold_all_fields` walks through them all.
     #[inline(always)]
     fn take<const N: usize>(&mut self) -> &'a [u8; N] {
         let (field, rest) =

@@ -7,9 +7,9 @@
 //!     2       1       2         2          6
 //! ```
 //!
-//! The length field does not count itself. It may be zero, because some writers leave it so: the length
-//! follows from the type, and a field that says otherwise is bad input. Timestamps are nanoseconds since
-//! midnight in New York; prices have four decimals.
+//! The length field does not count itself. It may be zero, because some writers leave it so: the
+//! length follows from the type, and a field that says otherwise is bad input. Timestamps are
+//! nanoseconds since midnight in New York; prices have four decimals.
 
 mod message;
 mod trades;
@@ -25,7 +25,8 @@ const LENGTH_BYTES: usize = 2;
 /// Nanoseconds of a day: no timestamp is greater.
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// The length of a message by its type, as ITCH 5.0 lists them; `None` for a type that it does not have.
+/// The length of a message by its type, as ITCH 5.0 lists them; `None` for a type that it does not
+/// have.
 pub const fn message_len(kind: u8) -> Option<usize> {
     Some(match kind {
         b'S' | b'W' => 12,
@@ -58,7 +59,8 @@ pub(crate) fn looks_like(head: &[u8]) -> bool {
 
 /// What stands at the beginning of the input.
 enum Frame<'a> {
-    /// A message of a known type and its right length, and the bytes it takes with its length field.
+    /// A message of a known type and its right length, and the bytes it takes with its length
+    /// field.
     Message(&'a [u8], usize),
     /// The empty message that ends a session.
     End(usize),
@@ -84,7 +86,7 @@ fn frame(input: &[u8], rest: Rest) -> Frame<'_> {
             None => Frame::Incomplete,
         },
         None if length == 0 => Frame::Lost(format!(
-            "ITCH 5.0 has no message of type {}, and without its length the next one cannot be found",
+            "ITCH 5.0 has no message of type {}, and without a length the next cannot be found",
             shown(kind)
         )),
         // The field is what frames messages, so the next one is looked for where it says.

@@ -70,7 +70,8 @@ fn executions_become_trades_of_the_order_they_refer_to() {
         executed(2, 1, 30, 900),
         at_price(b"N", 901),
         at_price(b"Y", 902),
-        // Cancel 20 of the 50 that are left, then replace the rest by a better one, which is taken whole.
+        // Cancel 20 of the 50 that are left, then replace the rest by a better one, which is taken
+        // whole.
         message(b'X', 4, &[&one, &20u32.to_be_bytes()]),
         message(
             b'U',

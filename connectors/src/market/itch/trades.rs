@@ -1,4 +1,4 @@
-//! Trades out of ITCH: executions against the orders that they refer to, hidden trades and auctions.
+//! Trades out of ITCH: executions against the orders that they refer to, hidden trades, auctions.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -10,10 +10,10 @@ use crate::market::{Side, Trade};
 
 /// ITCH files read for their trades.
 ///
-/// Trades are executions of displayed orders (`E`, and `C` where it is printable), trades against hidden
-/// orders (`P`) and auctions (`Q`, unless nothing crossed). A trade's number is its match number. A file is
-/// read as one market: the orders of one are unknown to another. A `B` that breaks a trade comes after
-/// it and cannot take it back; it is counted under `itch_broken_trades`.
+/// Trades are executions of displayed orders (`E`, and `C` where it is printable), trades against
+/// hidden orders (`P`) and auctions (`Q`, unless nothing crossed). A trade's number is its match
+/// number. A file is read as one market: the orders of one are unknown to another. A `B` that
+/// breaks a trade comes after it and cannot take it back; it is counted under `itch_broken_trades`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ItchTrades;
 
@@ -40,8 +40,8 @@ struct Order {
 
 /// Reads trades, and remembers the orders in the book for it: about 60 bytes each.
 ///
-/// References to orders that were never added (a file may begin in the middle of a day) are counted under
-/// `itch_unknown_orders`.
+/// References to orders that were never added (a file may begin in the middle of a day) are counted
+/// under `itch_unknown_orders`.
 #[derive(Debug, Default)]
 pub struct ItchTradeDecoder {
     orders: HashMap<u64, Order>,
@@ -109,7 +109,8 @@ impl ItchTradeDecoder {
                 self.orders.insert(new_reference, Order { price, left: size, ..order });
                 None
             }
-            // The side in a `P` is that of the hidden order, and since 2014 always `B`: it says nothing.
+            // The side in a `P` is that of the hidden order, and since 2014 always `B`: it says
+            // nothing.
             ItchBody::Trade { size, stock: symbol, price, match_number: id, .. } => {
                 Some(Trade { symbol, price, size, at, id, side: Side::Unknown })
             }
@@ -124,8 +125,8 @@ impl ItchTradeDecoder {
         }
     }
 
-    /// Takes `size` off an order, and the order out of the book when nothing is left of it; the order as
-    /// it was.
+    /// Takes `size` off an order, and the order out of the book when nothing is left of it; the
+    /// order as it was.
     fn take(&mut self, reference: u64, size: Size) -> Option<Order> {
         match self.orders.entry(reference) {
             Entry::Occupied(mut entry) => {
