@@ -29,7 +29,8 @@ pub use sniff::Looks;
 /// Inputs and outputs that are files.
 ///
 /// Inputs are one path or several, or patterns such as `tape/*.csv.gz`; each file is a split, read
-/// in order. Files packed with gzip, zstd or xz are unpacked on the way, whatever their names.
+/// in order, with a thread of its own. Files packed with gzip, zstd or xz are unpacked on the way,
+/// whatever their names.
 ///
 /// An output is one path; ending in `/`, it is a directory of parts. See [`FileSet::roll`].
 pub struct Files;

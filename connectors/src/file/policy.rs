@@ -13,8 +13,7 @@ use super::BadInput;
 /// How much of a malformed piece a message shows.
 pub(crate) const EXCERPT_BYTES: usize = 120;
 
-/// What to do about malformed records. Whatever is not [`Fail`](OnError::Fail) counts them under
-/// `bad_records`.
+/// What to do about malformed records. They are counted under `bad_records`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// The job fails, with file, place, reason and an excerpt.

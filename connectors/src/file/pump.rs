@@ -11,7 +11,7 @@ use super::decoder::{BadInput, Decoder, Rest, Step, Unit};
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// The longest record. What is longer is no record, and must not take all memory.
-const RECORD_BYTES_MAX: usize = 64 << 20;
+const RECORD_BYTES_MAX: usize = 32 << 20;
 
 /// Where bytes come from: reads some into the slice, zero at the end.
 pub(crate) type Input = Box<dyn FnMut(&mut [u8]) -> Result<usize> + Send>;
@@ -40,9 +40,12 @@ pub(crate) struct Pump<D> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The offset in the file, and the line breaks, of what has left the buffer.
+    /// The offset in the file of what has left the buffer.
     offset: u64,
+    /// The line breaks in the file before `buffer[counted]`. They are counted in bulk, and when a
+    /// place must be told.
     lines: u64,
+    counted: usize,
     rest: Rest,
     hungry: bool,
     failed: Option<Error>,
@@ -70,6 +73,7 @@ impl<D: Decoder> Pump<D> {
             end: head.len(),
             offset: 0,
             lines: 0,
+            counted: 0,
             rest: Rest::Unknown,
             hungry: false,
             failed: None,
@@ -138,16 +142,16 @@ impl<D: Decoder> Pump<D> {
     }
 
     fn stop(&mut self) {
-        (self.start, self.end, self.rest) = (0, 0, Rest::None);
+        (self.start, self.end, self.counted, self.rest) = (0, 0, 0, Rest::None);
     }
 
     fn refill(&mut self) -> Result<()> {
-        self.lines += newlines(&self.buffer[..self.start]);
+        self.count_lines();
         self.offset += self.start as u64;
         self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        (self.start, self.end, self.counted) = (0, self.end - self.start, 0);
         if self.end > self.buffer.len() / 2 {
-            if self.buffer.len() >= RECORD_BYTES_MAX {
+            if self.end > RECORD_BYTES_MAX {
                 let reason = format!("no record is longer than {} MiB", RECORD_BYTES_MAX >> 20);
                 return Err(self.lost(&reason));
             }
@@ -168,26 +172,29 @@ impl<D: Decoder> Pump<D> {
         (self.on_bad)(bad)
     }
 
-    fn bad_input(&self, reason: String, used: usize) -> BadInput {
-        let line = self.lines + newlines(&self.buffer[..self.start]) + 1;
+    fn bad_input(&mut self, reason: String, used: usize) -> BadInput {
+        self.count_lines();
         BadInput {
             offset: self.offset + self.start as u64,
-            line: (self.decoder.unit() == Unit::Line).then_some(line),
+            line: (self.decoder.unit() == Unit::Line).then_some(self.lines + 1),
             reason,
             bytes: self.buffer[self.start..self.start + used].to_vec(),
         }
     }
 
+    /// Counts the line breaks up to the current place; each once, however many places are told.
+    fn count_lines(&mut self) {
+        let passed = &self.buffer[self.counted..self.start];
+        self.lines += memchr::memchr_iter(b'\n', passed).count() as u64;
+        self.counted = self.start;
+    }
+
     #[cold]
-    fn lost(&self, reason: &str) -> Error {
+    fn lost(&mut self, reason: &str) -> Error {
         let used = (self.end - self.start).min(super::policy::EXCERPT_BYTES);
         let bad = self.bad_input(format!("cannot read on: {reason}"), used);
         super::policy::error(&self.file, &bad)
     }
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Everything that a decoder makes of an input in memory, with the bad pieces; for tests, fuzzers
@@ -231,4 +238,34 @@ pub fn decode_all<D: Decoder>(
     drop(pump);
     let bad = std::mem::take(&mut *bad.lock().unwrap_or_else(PoisonError::into_inner));
     (records, bad, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::JsonlDecoder;
+
+    #[test]
+    fn a_record_may_be_longer_than_the_buffer_but_not_endless() {
+        let long = format!("\"{}\"", "x".repeat(3 * BLOCK_BYTES));
+        let text = format!("1\n{long}\n2\n");
+        let decoder = JsonlDecoder::<serde_json::Value>::default();
+        let (values, bad, outcome) = decode_all(decoder, text.as_bytes(), usize::MAX);
+        assert!(bad.is_empty() && outcome.is_ok());
+        assert_eq!(values.len(), 3);
+
+        let endless = vec![b'x'; 2 * RECORD_BYTES_MAX + 1];
+        let decoder = JsonlDecoder::<serde_json::Value>::default();
+        let error = decode_all(decoder, &endless, usize::MAX).2.unwrap_err().to_string();
+        assert!(error.contains("line 1, offset 0: cannot read on: no record is longer"), "{error}");
+    }
+
+    #[test]
+    fn lines_are_counted_over_many_blocks_and_bad_places() {
+        let text = "1\nx\n".repeat(100);
+        let decoder = JsonlDecoder::<u32>::default();
+        let (_, bad, _) = decode_all(decoder, text.as_bytes(), 7);
+        let lines: Vec<_> = bad.iter().filter_map(|bad| bad.line).collect();
+        assert_eq!(lines, (1..=100).map(|n| 2 * n).collect::<Vec<_>>());
+    }
 }
