@@ -5,12 +5,16 @@
 
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tailwater_connectors::Files;
 use tailwater_connectors::file::{Archive, CsvDecoder, Decoder, Dialect, JsonlDecoder, Rest, Step};
 use tailwater_connectors::market::Trade;
 use tailwater_connectors::market::binance::{BinanceEventDecoder, BinanceTradeDecoder};
 use tailwater_connectors::market::itch::{ItchMessageDecoder, ItchTradeDecoder};
+use tailwater_core::{Counters, ManualClock};
+use tailwater_operators::{Polled, Source, SourceContext, Waker};
 
 /// How much of the input a decoder sees at a time, as in a job.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -43,11 +47,15 @@ fn decode<D: Decoder>(mut decoder: D, bytes: &[u8]) -> usize {
     records
 }
 
-/// The unpacked content of a data file.
-fn data(name: &str) -> Option<Vec<u8>> {
+fn data_path(name: &str) -> PathBuf {
     let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
     let directory = std::env::var_os("TAILWATER_DATA").unwrap_or_else(|| fallback.into());
-    let mut archive = Archive::open(&PathBuf::from(directory).join(name)).ok()?;
+    PathBuf::from(directory).join(name)
+}
+
+/// The unpacked content of a data file.
+fn data(name: &str) -> Option<Vec<u8>> {
+    let mut archive = Archive::open(&data_path(name)).ok()?;
     let mut bytes = vec![0; 64 << 20];
     let mut len = 0;
     loop {
@@ -114,5 +122,47 @@ fn messages(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, text, messages);
+/// From the file to the core that polls: reading and unpacking included, on the reader's thread.
+fn files(criterion: &mut Criterion) {
+    let name = "binance-usdm-btcusdt-20240808.jsonl.gz";
+    let Some(capture) = data(name) else { return };
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let plain = directory.path().join("capture");
+    std::fs::write(&plain, &capture).expect("a temporary file can be written");
+    let mut group = criterion.benchmark_group("file");
+    group.sample_size(20);
+    group.throughput(Throughput::Bytes(capture.len() as u64));
+    for (name, path) in [("plain", plain), ("gzip", data_path(name))] {
+        group.bench_function(format!("binance-events-{name}"), |bencher| {
+            bencher.iter(|| poll_all(&Files::binance_events(&path)));
+        });
+    }
+    group.finish();
+}
+
+/// Reads the one split of a source; the number of its records.
+fn poll_all<S: Source>(source: &S) -> u64 {
+    let waiting = std::thread::current();
+    let context = SourceContext {
+        core: 0,
+        cores: 1,
+        counters: Counters::default(),
+        clock: Arc::new(ManualClock::default()),
+        waker: Waker::new(move || waiting.unpark()),
+        inline: false,
+    };
+    source.splits(1).expect("the file is there");
+    let mut reader = source.open(0, &context).expect("the file can be opened");
+    let mut out = Vec::new();
+    loop {
+        out.clear();
+        match reader.poll(1024, &mut out).expect("the file is in order") {
+            Polled::Ready => _ = black_box(&out),
+            Polled::Pending => std::thread::park(),
+            Polled::Finished => return reader.position(),
+        }
+    }
+}
+
+criterion_group!(benches, text, messages, files);
 criterion_main!(benches);
