@@ -24,7 +24,7 @@
 //!     .key_by(|trade| trade.symbol)
 //!     .window(Tumbling::of(1.secs()))
 //!     .aggregate(vwap(|trade: &Trade| trade.price, |trade: &Trade| trade.size))
-//!     .sink(results.sink());
+//!     .sink(results.clone());
 //! job.run(Local::cores(2))?;
 //!
 //! let mut prices: Vec<_> =

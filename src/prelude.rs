@@ -4,7 +4,9 @@ pub use crate::{
     Cores, Driver, Error, Idle, Job, Key, Local, Notional, Pace, Price, Record, Report, Result,
     Size, Span, Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, ingress, record,
 };
-pub use tailwater_connectors::{collect, counting, from_splits, from_vec};
+pub use tailwater_connectors::{
+    Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
+};
 pub use tailwater_operators::aggregates::{
     count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
 };

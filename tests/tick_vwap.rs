@@ -87,7 +87,7 @@ impl Aggregate<Tick> for Bar {
     }
 }
 
-fn output_hash(result: &WindowResult<u32, [i64; 7]>) -> u64 {
+fn output_hash(Stamped { value: result, .. }: &Stamped<WindowResult<u32, [i64; 7]>>) -> u64 {
     let window = (result.window.start.0 / 1_000_000_000) as u64;
     let start = mix(u64::from(result.key) ^ window.rotate_left(32));
     result.value.iter().fold(start, |hash, &value| mix(hash ^ value as u64))

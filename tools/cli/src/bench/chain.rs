@@ -71,7 +71,7 @@ pub fn run(args: &BenchArgs) -> Result<Chain> {
     let secs = Duration::from_nanos(clock.monotonic_ns() - started_ns).as_secs_f64();
 
     let job = Job::new("chain");
-    let results = counting(|value: &u64| *value);
+    let results = counting(|result: &Stamped<u64>| result.value);
     job.source(Generated::per_core(args.events, |index| index))
         .unstamped()
         .map(|x: u64| x.wrapping_mul(GAMMA))

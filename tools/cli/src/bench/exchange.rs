@@ -16,8 +16,8 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
     let key = key_of_last(args.cores);
     let job = Job::new("exchange");
     // Record i is [i, i + 1, i + 2, i + 3]; its first word is its event time.
-    let results = counting(|[a, b, c]: &[u64; 3]| {
-        a.wrapping_sub(1).wrapping_add(*a).wrapping_add(*b).wrapping_add(*c)
+    let results = counting(|record: &Stamped<[u64; 3]>| {
+        record.value.iter().fold(record.at.0 as u64, |sum, word| sum.wrapping_add(*word))
     });
     job.source(Generated::on_one_core(args.events, |i| [i + 1, i + 2, i + 3]))
         .event_time(|record: &[u64; 3]| Timestamp(record[0] as i64 - 1), Watermarks::monotonous())

@@ -31,8 +31,10 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
         Amount { key, amount: 1 + (r & 0xFF) }
     };
     let job = Job::new("keyed-count");
-    let results =
-        counting(|running: &Running| mix(running.key ^ running.count.wrapping_mul(GAMMA)));
+    let results = counting(|result: &Stamped<Running>| {
+        let Running { key, count, .. } = result.value;
+        mix(key ^ count.wrapping_mul(GAMMA))
+    });
     job.source(Generated::per_core(args.events, make))
         .unstamped()
         .key_by(|amount: &Amount| amount.key)
