@@ -1,5 +1,6 @@
 //! Edges of the graph with the type of their records: where the ends of the rings are kept until the cores take them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_core::{Key, Record, Result};
@@ -14,22 +15,31 @@ use crate::task::{Input, InputPlan, OutputPlan, TaskContext};
 pub struct Edge<T> {
     id: usize,
     partition: Partition,
+    /// Set when its writer turns out to run on the first core only.
+    one_writer: Arc<AtomicBool>,
     /// Made when the first core asks; each core takes its own.
     ends: Mutex<Option<Vec<Ends<T>>>>,
 }
 
 impl<T> Edge<T> {
-    pub(super) fn new(id: usize, partition: Partition) -> Self {
-        Self { id, partition, ends: Mutex::new(None) }
+    pub(super) fn new(id: usize, partition: Partition, one_writer: Arc<AtomicBool>) -> Self {
+        Self { id, partition, one_writer, ends: Mutex::new(None) }
     }
 
     fn ends<R>(&self, context: &TaskContext, take: impl FnOnce(&mut Ends<T>) -> R) -> R {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let (cores, capacity) = (context.cores as usize, context.ring_capacity);
-        let ends = ends.get_or_insert_with(|| match self.partition {
-            Partition::Forward => (0..cores).flat_map(|_| mesh(1, 1, capacity)).collect(),
-            Partition::Global => mesh(cores, 1, capacity),
-            Partition::ByKey | Partition::Rebalance => mesh(cores, cores, capacity),
+        // Settled while the graph was built, long before the threads of the cores were started. A ring
+        // that nobody writes would never end.
+        let writers = if self.one_writer.load(Ordering::Relaxed) { 1 } else { cores };
+        let ends = ends.get_or_insert_with(|| {
+            let mut ends: Vec<Ends<T>> = match self.partition {
+                Partition::Forward => (0..writers).flat_map(|_| mesh(1, 1, capacity)).collect(),
+                Partition::Global => mesh(writers, 1, capacity),
+                Partition::ByKey | Partition::Rebalance => mesh(writers, cores, capacity),
+            };
+            ends.resize_with(cores, || Ends { senders: Vec::new(), receivers: Vec::new() });
+            ends
         });
         take(&mut ends[context.core as usize])
     }

@@ -1,10 +1,11 @@
 //! The graph told to people and programs: text, DOT, JSON.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::{Graph, Node, Partition};
+use super::{EdgeInfo, Graph, Node, Partition};
 
 #[derive(Serialize)]
 struct Explained<'a> {
@@ -74,10 +75,11 @@ impl Graph {
         if node.single_core { 1 } else { cores }
     }
 
-    fn rings(&self, partition: Partition, cores: u32) -> u32 {
-        match partition {
-            Partition::Forward | Partition::Global => cores,
-            Partition::ByKey | Partition::Rebalance => cores * cores,
+    fn rings(&self, edge: &EdgeInfo, cores: u32) -> u32 {
+        let writers = if edge.one_writer.load(Ordering::Relaxed) { 1 } else { cores };
+        match edge.partition {
+            Partition::Forward | Partition::Global => writers,
+            Partition::ByKey | Partition::Rebalance => writers * cores,
         }
     }
 
@@ -94,7 +96,7 @@ impl Graph {
             for edge in self.edges.iter().filter(|edge| edge.to == Some(id)) {
                 if let Some(from) = edge.from {
                     let partition = partition_name(edge.partition);
-                    let rings = self.rings(edge.partition, cores);
+                    let rings = self.rings(edge, cores);
                     let _ = writeln!(
                         text,
                         "    <- [{from}] {partition}: {} over {rings} ring{}",
@@ -146,7 +148,7 @@ impl Graph {
                 to: edge.to?,
                 partition: edge.partition,
                 records: &edge.records,
-                rings: self.rings(edge.partition, cores),
+                rings: self.rings(edge, cores),
             })
         });
         let explained = Explained {

@@ -6,6 +6,7 @@ pub mod explain;
 use std::any::type_name;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tailwater_core::{Error, Result};
@@ -55,6 +56,8 @@ pub struct EdgeInfo {
     pub to: Option<usize>,
     /// How its records are spread.
     pub partition: Partition,
+    /// Whether its writer runs on the first core only.
+    pub one_writer: Arc<AtomicBool>,
     /// The type of its records, without its path.
     pub records: String,
 }
@@ -99,13 +102,15 @@ impl Graph {
 
     /// A new edge; the nodes at its ends are known when they are added.
     pub fn edge<T>(&mut self, partition: Partition) -> Arc<Edge<T>> {
+        let one_writer = Arc::new(AtomicBool::new(false));
         self.edges.push(EdgeInfo {
+            one_writer: one_writer.clone(),
             from: None,
             to: None,
             partition,
             records: explain::short_name(type_name::<T>()),
         });
-        Arc::new(Edge::new(self.edges.len() - 1, partition))
+        Arc::new(Edge::new(self.edges.len() - 1, partition, one_writer))
     }
 
     /// Adds a chain between its two ends under a name from [`unique_name`](Graph::unique_name).
@@ -124,18 +129,24 @@ impl Graph {
         for &edge in &inputs {
             self.edges[edge].to = Some(node);
         }
+        let on_one_core = |&edge: &usize| {
+            let EdgeInfo { partition, one_writer, .. } = &self.edges[edge];
+            *partition == Partition::Global
+                || (*partition == Partition::Forward && one_writer.load(Ordering::Relaxed))
+        };
+        let single_core = !inputs.is_empty() && inputs.iter().all(on_one_core);
         for edge in output.edges() {
             self.edges[edge].from = Some(node);
+            self.edges[edge].one_writer.store(single_core, Ordering::Relaxed);
         }
         let mut operators = Vec::new();
         chain.describe(&mut operators);
-        let all_global = inputs.iter().all(|&edge| self.edges[edge].partition == Partition::Global);
         self.nodes.push(Node {
             name,
             operators,
             is_source: inputs.is_empty(),
             sink: output.sink_name(),
-            single_core: !inputs.is_empty() && all_global,
+            single_core,
             plan: Box::new(StagePlan::new(input, chain, output)),
         });
     }

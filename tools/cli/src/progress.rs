@@ -1,0 +1,75 @@
+//! The progress bar: rate, event time, lag and watermark of a running job, on a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use tailwater::{Clock, JobHandle, SystemClock, Timestamp};
+
+use crate::look::{self, Moment};
+
+/// The bar is drawn ten times a second; no faster can it be read.
+const DRAW_EVERY_NS: u64 = 100_000_000;
+/// How soon the end of a job is seen.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A bar on standard error of up to `length` records, or a spinner where nobody knows how many.
+pub fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10));
+    let head = match length {
+        Some(_) => "{bar:24.cyan} {percent:>3} %",
+        None => "{spinner:.cyan} {elapsed}",
+    };
+    let template = format!("{head}  {{done}} {what}  {{pace}} /s  {{msg}}");
+    // A template that does not parse is a mistake in this file; the default bar is as useful then.
+    let style = ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("done", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = text.write_str(&look::count(state.pos()));
+        })
+        .with_key("pace", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = text.write_str(&look::rate(state.per_sec()));
+        });
+    bar.set_style(style);
+    bar
+}
+
+/// Shows how far the job is until it ends.
+pub fn watch(handle: &JobHandle, length: Option<u64>) {
+    let clock = SystemClock::default();
+    let bar = bar(length, "trades");
+    let mut due_ns = 0;
+    while !handle.is_finished() {
+        let now_ns = clock.monotonic_ns();
+        if now_ns >= due_ns {
+            due_ns = now_ns + DRAW_EVERY_NS;
+            let metrics = handle.metrics();
+            bar.set_message(event_time(metrics.newest, metrics.watermark));
+            bar.set_position(metrics.records);
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    bar.finish_and_clear();
+}
+
+/// Where event time is, and how far the watermark is behind it.
+fn event_time(newest: Timestamp, watermark: Timestamp) -> String {
+    let (newest_shown, watermark_shown) = (Moment(newest), Moment(watermark));
+    if watermark == Timestamp::MIN || watermark == Timestamp::MAX {
+        return format!("event time {newest_shown}  watermark {watermark_shown}");
+    }
+    let lag = look::nanos((newest - watermark).nanos().max(0).unsigned_abs());
+    format!("event time {newest_shown}  watermark {watermark_shown}  lag {lag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_time_is_told_with_its_lag() {
+        let text = event_time(Timestamp(34_200_110_000_000), Timestamp(34_200_000_000_000));
+        assert_eq!(text, "event time 09:30:00.110  watermark 09:30:00.000  lag 110.0 ms");
+        let text = event_time(Timestamp::MIN, Timestamp::MIN);
+        assert_eq!(text, "event time -  watermark -");
+    }
+}
