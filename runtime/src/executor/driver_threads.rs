@@ -82,10 +82,11 @@ pub(super) fn run_loop(
             std::hint::spin_loop();
             continue;
         }
-        match idle {
-            Idle::Spin => std::hint::spin_loop(),
-            Idle::Yield => std::thread::yield_now(),
-            Idle::Park => sleep(shared, parker, &mut cycle)?,
+        match (idle, progress) {
+            (Idle::Spin, _) => std::hint::spin_loop(),
+            // Who takes records out of a full ring does not wake the one who waits for room.
+            (Idle::Yield, _) | (Idle::Park, Progress::Blocked) => std::thread::yield_now(),
+            (Idle::Park, _) => sleep(shared, parker, &mut cycle)?,
         }
     }
     Ok(CoreOutcome { core, floor: cycle.floor })

@@ -67,15 +67,21 @@ impl Aggregate<Tick> for Bar {
 
     #[inline]
     fn add(&mut self, tick: &Tick) {
-        let at_ns = tick.at.0.rem_euclid(1_000_000_000) as u32;
-        if (at_ns, tick.price) < (self.open_at_ns, self.open) {
-            (self.open_at_ns, self.open) = (at_ns, tick.price);
-        }
-        if (at_ns, tick.price) >= (self.close_at_ns, self.close) {
+        // The workload's times are positive; an unsigned remainder is cheaper.
+        let at_ns = (tick.at.0 as u64 % 1_000_000_000) as u32;
+        // Branches, not comparisons of pairs: which way they go is almost always known in advance.
+        if at_ns >= self.close_at_ns && (at_ns > self.close_at_ns || tick.price >= self.close) {
             (self.close_at_ns, self.close) = (at_ns, tick.price);
         }
-        self.high = self.high.max(tick.price);
-        self.low = self.low.min(tick.price);
+        if at_ns <= self.open_at_ns && (at_ns < self.open_at_ns || tick.price < self.open) {
+            (self.open_at_ns, self.open) = (at_ns, tick.price);
+        }
+        if tick.price > self.high {
+            self.high = tick.price;
+        }
+        if tick.price < self.low {
+            self.low = tick.price;
+        }
         self.notional += tick.price * i64::from(tick.size);
         self.volume += tick.size;
         self.count += 1;
