@@ -45,6 +45,7 @@ pub(super) fn run_loop(
     let mut floor = Floor::default();
     floor.measure(&*shared.clock, shared.local.floor_measurement);
     all_ready.wait();
+    shared.ready_ns.get_or_init(|| shared.clock.monotonic_ns());
     let idle = shared.local.idle;
     let waker = match idle {
         Idle::Park => {

@@ -112,6 +112,7 @@ impl JobHandle {
     fn report(&self, outcomes: Vec<CoreOutcome>) -> Report {
         let shared = &self.shared;
         let ended_ns = shared.clock.monotonic_ns();
+        let started_ns = shared.ready_ns.get().copied().unwrap_or(self.started_ns);
         let mut floor_histogram = histogram();
         for outcome in &outcomes {
             // Both have the bounds of `histogram()`, so one can be added to the other.
@@ -160,7 +161,7 @@ impl JobHandle {
                 Driver::Threads => "threads".to_owned(),
                 Driver::Seeded(seed) => format!("seeded {seed}"),
             },
-            secs: ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
+            secs: ended_ns.saturating_sub(started_ns) as f64 / 1e9,
             records: sources.iter().map(|source| source.records).sum(),
             sources,
             outputs,

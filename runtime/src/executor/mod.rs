@@ -7,7 +7,7 @@ mod duty_cycle;
 pub mod handle;
 pub mod placement;
 
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::JoinHandle;
 
 use tailwater_core::{Clock, Counters, Error, ErrorKind, KeyGroups, Result};
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     sources: SourceBoard,
     cores: Arc<[CoreGauges]>,
     snapshots: Arc<dyn SnapshotTaker>,
+    /// When the first core was ready to work, after the machine's floor was measured.
+    ready_ns: Arc<OnceLock<u64>>,
 }
 
 /// What a core leaves behind.
@@ -116,6 +118,7 @@ pub fn start(graph: Graph, local: Local, snapshots: Arc<dyn SnapshotTaker>) -> R
         sources: SourceBoard::default(),
         cores: (0..cores).map(|_| CoreGauges::default()).collect(),
         snapshots,
+        ready_ns: Arc::default(),
     };
     let threads = match driver {
         Driver::Seeded(seed) => vec![driver_seeded::spawn(&shared, seed)?],

@@ -121,8 +121,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub shape: ShapeArgs,
 
-    /// A file of trades, or a quoted pattern (`'tape/*.csv'`); may be repeated. Files that end in .gz,
-    /// .zst or .xz are unpacked on the way. Without it the tape is synthetic
+    /// A file of trades, or a quoted pattern (`'tape/*.csv'`); may be repeated. Files that end in
+    /// .gz, .zst or .xz are unpacked on the way. Without it the tape is synthetic
     #[arg(long, value_name = "FILE|GLOB", num_args = 1.., help_heading = "Input")]
     pub input: Vec<PathBuf>,
     /// The format of the input
@@ -131,8 +131,8 @@ pub struct RunArgs {
     /// How fast trades come in: max, realtime, x10 (ten times real time) or 50000/s
     #[arg(long, default_value = "max", value_name = "RATE", help_heading = "Input")]
     pub rate: Pace,
-    /// Stop after so many trades in all [default: the whole input; of a synthetic tape at --rate max
-    /// 5,000,000]
+    /// Stop after so many trades in all [default: the whole input; of a synthetic tape at --rate
+    /// max 5,000,000]
     #[arg(long, value_name = "N", help_heading = "Input")]
     pub limit: Option<u64>,
     /// The seed of the synthetic tape
@@ -148,15 +148,16 @@ pub struct RunArgs {
     #[arg(long, default_value = "fail", value_name = "POLICY", help_heading = "Input")]
     pub on_error: OnError,
 
-    /// Where results go: a file, `-` for standard output, or a directory for rolled parts if it ends in
-    /// `/`. Without it they are counted, and the last few are shown
+    /// Where results go: a file, `-` for standard output, or a directory for rolled parts if it
+    /// ends in `/`. Without it they are counted, and the last few are shown
     #[arg(long, value_name = "FILE|DIR/|-", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// A latency that is promised, such as p99=50us or max=5ms; may be repeated. The report says whether
-    /// it was kept, and how much of a miss was the machine
+    /// A latency that is promised, such as p99=50us or max=5ms; may be repeated. The report says
+    /// whether it was kept, and how much of a miss was the machine
     #[arg(long, value_name = "PERCENTILE=SPAN", help_heading = "Output")]
     pub objective: Vec<Objective>,
-    /// How the report at the end is written; on standard output, or on standard error with --output -
+    /// How the report at the end is written; on standard output, or on standard error with --output
+    /// -
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     pub report: ReportFormat,
     /// No progress bar, no warnings, no report as text

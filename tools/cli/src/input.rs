@@ -70,9 +70,9 @@ impl Input {
     }
 }
 
-/// A source of at most so many records. The limit is dealt over the splits in equal shares, the first
-/// ones getting one more where it does not come out even: what is read must not depend on which core is
-/// the faster.
+/// A source of at most so many records. The limit is dealt over the splits in equal shares, the
+/// first ones getting one more where it does not come out even: what is read must not depend on
+/// which core is the faster.
 pub struct Limited<S> {
     source: S,
     limit: Option<u64>,

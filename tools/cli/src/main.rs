@@ -1,4 +1,4 @@
-//! The command line of Tailwater: run a job on a tape, explain it, measure the engine, write a tape.
+//! The command line: run a job on a tape, explain it, measure the engine, write a tape.
 #![forbid(unsafe_code)]
 
 mod arguments;
