@@ -6,13 +6,13 @@ use tailwater_operators::rolling::{
 };
 use tailwater_operators::{Identity, Operator, Then};
 
-use crate::stream::Fresh;
 use crate::{Stream, WindowKind, Windowed};
 
-/// A stream whose records lie on the core that owns their key.
+/// A stream computed by the chain `C`, whose records go to the core that owns their key. Where they cross
+/// over is the affair of what is done with them: windows may sum them up before.
 #[must_use = "a stream that leads to no sink computes nothing"]
-pub struct Keyed<K, T: 'static, F> {
-    pub(crate) stream: Fresh<T>,
+pub struct Keyed<K, T: 'static, F, C: Operator<Out = T>> {
+    pub(crate) stream: Stream<T, C>,
     pub(crate) key: F,
     types: std::marker::PhantomData<fn(&T) -> K>,
 }
@@ -20,30 +20,31 @@ pub struct Keyed<K, T: 'static, F> {
 /// A stream of what one keyed operator emits.
 pub type AfterKey<T, O> = Stream<<O as Operator>::Out, Then<Identity<T>, O>>;
 
-impl<K, T, F> Keyed<K, T, F>
+impl<K, T, F, C> Keyed<K, T, F, C>
 where
     K: Key,
     T: Record,
     F: FnMut(&T) -> K + Clone + Send + 'static,
+    C: Operator<Out = T> + Clone,
 {
-    pub(crate) fn new(stream: Fresh<T>, key: F) -> Self {
+    pub(crate) fn new(stream: Stream<T, C>, key: F) -> Self {
         Self { stream, key, types: std::marker::PhantomData }
     }
 
     /// Any keyed operator; it is given the function that takes a record's key.
     pub fn then<O: Operator<In = T>>(self, operator: impl FnOnce(F) -> O) -> AfterKey<T, O> {
-        let operator = operator(self.key);
-        self.stream.then(operator)
+        let operator = operator(self.key.clone());
+        self.records().then(operator)
     }
 
     /// The records as they are, each on the core that owns its key.
     pub fn records(self) -> Stream<T, Identity<T>> {
-        self.stream
+        self.stream.exchange(self.key)
     }
 
     /// Windows of event time for each key: [`Tumbling`](crate::prelude::Tumbling),
     /// [`Sliding`](crate::prelude::Sliding), [`Session`](crate::prelude::Session).
-    pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, W> {
+    pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, C, W> {
         Windowed::new(self, windows)
     }
 

@@ -170,14 +170,23 @@ where
     C: Operator<Out = T> + Clone,
 {
     /// Partitions the stream by a key: each core gets the records of the keys that it owns.
-    pub fn key_by<K, F>(self, key: F) -> Keyed<K, T, F>
+    pub fn key_by<K, F>(self, key: F) -> Keyed<K, T, F, C>
+    where
+        K: Key,
+        F: FnMut(&T) -> K + Clone + Send + 'static,
+    {
+        Keyed::new(self, key)
+    }
+
+    /// Ends the chain and brings each record to the core that owns its key.
+    pub(crate) fn exchange<K, F>(self, key: F) -> Fresh<T>
     where
         K: Key,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
         let edge = self.plan.borrow_mut().graph.edge(Partition::ByKey);
-        let plan = self.end(OutboxPlan::by_key(edge.clone(), key.clone()));
-        Keyed::new(fresh(plan, vec![edge]), key)
+        let plan = self.end(OutboxPlan::by_key(edge.clone(), key));
+        fresh(plan, vec![edge])
     }
 
     /// Spreads the records over the cores in turn.

@@ -96,6 +96,20 @@ impl Sliding {
         Ok(())
     }
 
+    /// The windows in words, for `explain`.
+    pub(super) fn describe(&self) -> String {
+        let Self { size, slide, offset } = self;
+        let mut detail = if size == slide {
+            format!("tumbling {size}")
+        } else {
+            format!("sliding {size} every {slide}")
+        };
+        if *offset != Span::ZERO {
+            detail += &format!(" from {offset}");
+        }
+        detail
+    }
+
     /// The windows that hold `at`, latest first (SEMANTICS 4); none where it falls into a gap.
     pub fn windows(self, at: Timestamp) -> impl Iterator<Item = Window> {
         let first = last_start(at, self.offset, self.slide);

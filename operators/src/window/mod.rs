@@ -2,6 +2,7 @@
 
 pub mod assign;
 pub mod general;
+pub mod local;
 pub mod panes;
 pub mod reduce;
 
@@ -10,6 +11,7 @@ use tailwater_core::{Span, Timestamp};
 
 pub use assign::{Session, Sliding, Tumbling};
 pub use general::GeneralWindows;
+pub use local::{LocalPanes, Merging, Partial};
 pub use panes::PaneWindows;
 
 /// A span of event time; `end` is exclusive (SEMANTICS 3).

@@ -14,6 +14,7 @@
 
 use tailwater_core::{Error, Result, Timestamp};
 
+use super::HotPane;
 use crate::window::{Sliding, Window};
 
 /// The most windows that one record may fall into. Beyond it, late records and firings would take so long
@@ -22,7 +23,7 @@ const WINDOWS_OF_A_RECORD_MAX: i64 = 1 << 20;
 
 /// Windows and panes by number. Window `w` starts `w` slides after the offset.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+pub(in crate::window) struct Grid {
     windows: Sliding,
     /// How many whole slides a window is long.
     whole: i64,
@@ -31,7 +32,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub(super) fn new(windows: Sliding) -> Result<Self> {
+    pub(in crate::window) fn new(windows: Sliding) -> Result<Self> {
         windows.check()?;
         let (size, slide) = (windows.size.0, windows.slide.0);
         let (whole, cut) = (size / slide, size % slide);
@@ -46,13 +47,13 @@ impl Grid {
     }
 
     /// Whether each window is a single pane.
-    pub(super) fn is_single(&self) -> bool {
+    pub(in crate::window) fn is_single(&self) -> bool {
         self.whole + i64::from(self.cut > 0) == 1
     }
 
     /// The pane that holds `at`.
     #[inline]
-    pub(super) fn pane(&self, at: Timestamp) -> i64 {
+    pub(in crate::window) fn pane(&self, at: Timestamp) -> i64 {
         let (offset, slide) = (self.windows.offset.0, self.windows.slide.0);
         let (slides, rest) = match at.0.checked_sub(offset) {
             Some(past) => (past.div_euclid(slide), past.rem_euclid(slide)),
@@ -70,7 +71,7 @@ impl Grid {
     }
 
     /// The first and the last instant of a pane.
-    pub(super) fn bounds(&self, pane: i64) -> (Timestamp, Timestamp) {
+    pub(in crate::window) fn bounds(&self, pane: i64) -> (Timestamp, Timestamp) {
         if self.cut == 0 {
             let start = self.start(pane);
             return (clamp(start), clamp(start + i128::from(self.windows.slide.0) - 1));
@@ -81,9 +82,17 @@ impl Grid {
         if pane & 1 == 0 { (clamp(start), clamp(cut - 1)) } else { (clamp(cut), clamp(end - 1)) }
     }
 
+    /// The instants from the start of pane `first` to the end of pane `last`, which may not lie before it.
+    pub(in crate::window) fn span(&self, first: i64, last: i64) -> HotPane {
+        // No record has the timestamp that stands for none.
+        let start = self.bounds(first).0.max(Timestamp(i64::MIN + 1));
+        let end = self.bounds(last).1.max(start);
+        HotPane { first: start.0, len: end.0.abs_diff(start.0) + 1, index: 0 }
+    }
+
     /// The first of the windows that a pane is part of; above the last one for a gap between windows.
     #[inline]
-    pub(super) fn first_window(&self, pane: i64) -> i64 {
+    pub(in crate::window) fn first_window(&self, pane: i64) -> i64 {
         if self.cut == 0 {
             pane.saturating_sub(self.whole - 1)
         } else {
@@ -94,13 +103,13 @@ impl Grid {
 
     /// The last of the windows that a pane is part of.
     #[inline]
-    pub(super) fn last_window(&self, pane: i64) -> i64 {
+    pub(in crate::window) fn last_window(&self, pane: i64) -> i64 {
         if self.cut == 0 { pane } else { pane >> 1 }
     }
 
     /// The first and the last pane of a window.
     #[inline]
-    pub(super) fn panes(&self, window: i64) -> (i64, i64) {
+    pub(in crate::window) fn panes(&self, window: i64) -> (i64, i64) {
         if self.cut == 0 {
             (window, window.saturating_add(self.whole - 1))
         } else {
@@ -109,14 +118,14 @@ impl Grid {
     }
 
     /// The bounds of a window, cut off at the ends of time.
-    pub(super) fn window(&self, window: i64) -> Window {
+    pub(in crate::window) fn window(&self, window: i64) -> Window {
         let start = self.start(window);
         Window { start: clamp(start), end: clamp(start + i128::from(self.windows.size.0)) }
     }
 
     /// The last window whose results are due, `delay` after its last instant, when the watermark is at
     /// `watermark`: it and all before it are due.
-    pub(super) fn last_due(&self, watermark: Timestamp, delay: i64) -> i64 {
+    pub(in crate::window) fn last_due(&self, watermark: Timestamp, delay: i64) -> i64 {
         // An end beyond the end of time is cut off there, and a sum of times saturates there.
         if watermark == Timestamp::MAX || (watermark.0 == i64::MAX - 1 && delay == 0) {
             return i64::MAX;

@@ -25,11 +25,7 @@ where
         out: &mut impl Collect<Output<K, T, G>>,
     ) {
         if !at.is_some() {
-            return out.fail(Error::configuration(format!(
-                "a record without an event time reached `{}`, which keeps windows of event time: \
-                 call `.event_time(..)` on the stream before it",
-                self.name
-            )));
+            return out.fail(without_event_time(&self.name));
         }
         let pane = self.grid.pane(at);
         let (first, last) = (self.grid.first_window(pane), self.grid.last_window(pane));
@@ -93,4 +89,12 @@ where
             self.emit(key, &sum, bounds, out);
         }
     }
+}
+
+/// The failure of a job whose records have no event time.
+pub(in crate::window) fn without_event_time(name: &str) -> Error {
+    Error::configuration(format!(
+        "a record without an event time reached `{name}`, which keeps windows of event time: \
+         call `.event_time(..)` on the stream before it"
+    ))
 }

@@ -6,8 +6,8 @@
 //! The trigger is the default one of event time; sessions and other triggers are another operator's.
 
 mod fire;
-mod grid;
-mod late;
+pub(super) mod grid;
+pub(super) mod late;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use crate::{
 
 /// Records whose slots are asked for at once: enough to hide a miss of the last cache behind the others,
 /// few enough that the first has not been pushed out again.
-const GROUP_LEN: usize = 64;
+pub(super) const GROUP_LEN: usize = 64;
 
 /// Keyed tumbling or sliding windows of event time with an incremental aggregate, fired by the watermark.
 ///
@@ -61,18 +61,18 @@ pub struct PaneWindows<K, T, F, G: Aggregator<T>> {
 
 /// The pane that the last record fell into, if none of its windows has fired: most records need no
 /// division and no search to find theirs.
-struct HotPane {
-    first: i64,
+pub(super) struct HotPane {
+    pub(super) first: i64,
     /// How many instants long; zero when there is no hot pane.
-    len: u64,
-    index: usize,
+    pub(super) len: u64,
+    pub(super) index: usize,
 }
 
 impl HotPane {
-    const NONE: Self = Self { first: 0, len: 0, index: 0 };
+    pub(super) const NONE: Self = Self { first: 0, len: 0, index: 0 };
 
     #[inline(always)]
-    fn holds(&self, at: Timestamp) -> bool {
+    pub(super) fn holds(&self, at: Timestamp) -> bool {
         (at.0.wrapping_sub(self.first) as u64) < self.len
     }
 }
@@ -151,11 +151,8 @@ where
         {
             return false;
         }
-        let (first, last) = self.grid.bounds(pane);
-        // No record has the timestamp that stands for none.
-        let first = first.max(Timestamp(i64::MIN + 1));
         let index = self.panes.get_or_create(pane);
-        self.hot = HotPane { first: first.0, len: last.0.abs_diff(first.0) + 1, index };
+        self.hot = HotPane { index, ..self.grid.span(pane, pane) };
         true
     }
 
@@ -296,16 +293,8 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        let Sliding { size, slide, offset } = self.windows;
-        let mut detail = if size == slide {
-            format!("tumbling {size}")
-        } else {
-            format!("sliding {size} every {slide}")
-        };
-        if offset != Span::ZERO {
-            detail += &format!(" from {offset}");
-        }
-        detail += &format!(", {}, lateness {}", self.aggregator.name(), self.lateness);
+        let windows = self.windows.describe();
+        let detail = format!("{windows}, {}, lateness {}", self.aggregator.name(), self.lateness);
         into.push(Description::new(&self.name, detail));
     }
 }
