@@ -287,6 +287,7 @@ where
 
     /// Each window's records made into one value, for each key: an accumulator of the user's
     /// ([`Aggregate`](crate::prelude::Aggregate)) or a function of the library, such as `vwap`.
+    #[allow(clippy::type_complexity)] // A name would hide what comes out.
     pub fn aggregate<A, M>(
         self,
         aggregate: A,
@@ -305,6 +306,7 @@ where
 
     /// As [`aggregate`](Windowed::aggregate), with a second stream of the records that came too late for
     /// all their windows; they are then not counted as dropped (SEMANTICS 28).
+    #[allow(clippy::type_complexity)] // A name would hide what comes out.
     pub fn aggregate_with_late<A, M>(
         self,
         aggregate: A,
@@ -341,10 +343,7 @@ fn fired<K, T, F, C, W, G>(
     aggregator: G,
     lateness: Span,
     late_records: LateRecords,
-) -> Stream<
-    Fired<WindowResult<K, G::Output>, T>,
-    Then<Identity<T>, W::Operator<K, T, F, G>>,
->
+) -> Stream<Fired<WindowResult<K, G::Output>, T>, Then<Identity<T>, W::Operator<K, T, F, G>>>
 where
     K: Key,
     T: Record,

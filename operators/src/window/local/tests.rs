@@ -326,9 +326,9 @@ fn panes_are_flushed_in_order_when_the_watermark_has_passed_them() {
 fn keys_that_do_not_repeat_pass_for_some_panes_and_are_tried_again() {
     let mut harness = Harness::new(local(Sliding::of(Span(10)), 4)).unwrap();
     let pane = |harness: &mut Harness<_>, pane: i64| {
-        harness.batch((0..4).map(|key| {
-            Stamped::new(Timestamp(pane * 10 + i64::from(key)), trade(key, 0))
-        }));
+        harness.batch(
+            (0..4).map(|key| Stamped::new(Timestamp(pane * 10 + i64::from(key)), trade(key, 0))),
+        );
         let at_once = harness.take_output().len();
         harness.watermark(Timestamp(pane * 10 + 9));
         harness.take_output();
