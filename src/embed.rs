@@ -10,8 +10,9 @@ use tailwater_operators::{
     Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitReader, Waker,
 };
 
-/// A ring into a job whose place of records is `capacity`: the end that the host program pushes into, and
-/// the source for [`Job::source`](crate::Job::source). The source ends when the first end is dropped.
+/// A ring into a job whose place of records is `capacity`: the end that the host program pushes
+/// into, and the source for [`Job::source`](crate::Job::source). The source ends when the first end
+/// is dropped.
 pub fn ingress<T: Record>(capacity: usize) -> (Ingress<T>, IngressSource<T>) {
     let (producer, consumer) = RingBuffer::new(capacity.max(1));
     let waker = Arc::new(OnceLock::new());
@@ -158,8 +159,8 @@ impl<T: Record> SplitReader<T> for IngressReader<T> {
     }
 }
 
-/// Rings out of a job, one a core of `capacity` records each: the end that the host program polls, and the
-/// sink for [`Stream::sink`](crate::Stream::sink). A full ring back-pressures the job.
+/// Rings out of a job, one a core of `capacity` records each: the end that the host program polls,
+/// and the sink for [`Stream::sink`](crate::Stream::sink). A full ring back-pressures the job.
 pub fn egress<T: Record>(capacity: usize) -> (Egress<T>, EgressSink<T>) {
     let shared = Arc::new(Rings {
         fresh: Mutex::new(Vec::new()),
@@ -246,8 +247,8 @@ pub struct EgressSink<T> {
 
 impl<T> Drop for EgressSink<T> {
     fn drop(&mut self) {
-        // The graph, and this sink in it, goes when the last core and the handle have gone or when the
-        // last writer was closed; from then on no ring is added.
+        // The graph, and this sink in it, goes when the last core and the handle have gone or when
+        // the last writer was closed; from then on no ring is added.
         let _ = self.shared.job_gone.set(());
     }
 }
@@ -286,7 +287,8 @@ impl<T: Record> SinkWriter<T> for EgressWriter<T> {
 
     fn close(&mut self) -> Result<bool> {
         self.ring = None;
-        // All cores opened their tasks before the first record, so a writer that closes has seen the last.
+        // All cores opened their tasks before the first record, so a writer that closes has seen
+        // the last.
         let _ = self.shared.job_gone.set(());
         Ok(true)
     }

@@ -38,8 +38,8 @@ impl Job {
         SourceStream::new(self.plan.clone(), source)
     }
 
-    /// Promises a latency from every source to every sink: `job.objective(99.0, 50.micros())`. The report
-    /// says whether it was kept, and how much of a miss was the machine.
+    /// Promises a latency from every source to every sink: `job.objective(99.0, 50.micros())`. The
+    /// report says whether it was kept, and how much of a miss was the machine.
     pub fn objective(&self, percentile: f64, limit: Span) -> &Self {
         let objective = Objective { percentile, limit };
         self.plan.borrow_mut().graph.objectives.push(objective);

@@ -1,4 +1,5 @@
-//! Tailwater: a stateful stream processor with the semantics of Apache Flink, built as a thread-per-core engine.
+//! Tailwater: a stateful stream processor with the semantics of Apache Flink, built as a
+//! thread-per-core engine.
 //!
 //! A job is a typed graph that is known before it runs: sources, operators, windows, sinks.
 //!

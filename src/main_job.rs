@@ -43,8 +43,9 @@ pub fn parse_driver(text: &str) -> Result<Driver> {
 }
 
 impl Job {
-    /// Runs the job as the program's command line says (`--cores`, `--idle`, `--driver`, `--explain`;
-    /// `--help` lists them). SIGINT and SIGTERM end the sources and drain the job, a second one aborts it.
+    /// Runs the job as the program's command line says (`--cores`, `--idle`, `--driver`,
+    /// `--explain`; `--help` lists them). SIGINT and SIGTERM end the sources and drain the job, a
+    /// second one aborts it.
     ///
     /// # Errors
     /// When the job cannot run as asked, or fails.
@@ -82,7 +83,8 @@ impl Job {
     }
 }
 
-/// From now on the first SIGINT or SIGTERM ends the job's sources and drains it, the second aborts it.
+/// From now on the first SIGINT or SIGTERM ends the job's sources and drains it, the second aborts
+/// it.
 ///
 /// # Errors
 /// When the handlers cannot be set.

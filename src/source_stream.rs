@@ -54,8 +54,8 @@ where
         self
     }
 
-    /// Takes each record's event time with `time`, and judges with `watermarks`, split by split, how far
-    /// event time has come.
+    /// Takes each record's event time with `time`, and judges with `watermarks`, split by split,
+    /// how far event time has come.
     pub fn event_time<F, G>(self, time: F, watermarks: Watermarks<G>) -> Stream<T, Identity<T>>
     where
         F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
@@ -72,7 +72,8 @@ where
         Stream::new(self.plan, Arc::new(input), Some(name))
     }
 
-    /// A stream without event time: its records have no timestamp, and event-time windows refuse them.
+    /// A stream without event time: its records have no timestamp, and event-time windows refuse
+    /// them.
     pub fn unstamped(self) -> Stream<T, Identity<T>> {
         self.event_time(|_| Timestamp::NONE, Watermarks::custom(NoWatermarks))
     }

@@ -1,4 +1,5 @@
-//! A stream: a chain of operators that grows like an iterator, until it is spread over the cores or ends.
+//! A stream: a chain of operators that grows like an iterator, until it is spread over the cores or
+//! ends.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::job::SharedPlan;
 
 /// A stream of records of type `T`, computed by the chain `C`.
 ///
-/// Operators are fused: a record goes through the whole chain in one call, until the stream is spread over
-/// the cores ([`key_by`](Stream::key_by)), joined with another, or ends in a sink.
+/// Operators are fused: a record goes through the whole chain in one call, until the stream is
+/// spread over the cores ([`key_by`](Stream::key_by)), joined with another, or ends in a sink.
 #[must_use = "a stream that leads to no sink computes nothing"]
 pub struct Stream<T, C: Operator<Out = T>> {
     pub(crate) plan: SharedPlan,
@@ -100,8 +101,8 @@ where
         self.then(Inspect::new(function))
     }
 
-    /// Gives records event times and watermarks here, in the middle of a stream, in place of those that
-    /// they had. Prefer the event time of the source, which knows its splits.
+    /// Gives records event times and watermarks here, in the middle of a stream, in place of those
+    /// that they had. Prefer the event time of the source, which knows its splits.
     pub fn event_time<F, G>(
         self,
         time: F,
@@ -203,9 +204,9 @@ where
         fresh(plan, vec![edge])
     }
 
-    /// Brings all records to the first core and emits them in the order of event time, and by `key` where
-    /// times are equal, as soon as the watermark proves that none is missing. The order does not depend on
-    /// the number of cores.
+    /// Brings all records to the first core and emits them in the order of event time, and by `key`
+    /// where times are equal, as soon as the watermark proves that none is missing. The order does
+    /// not depend on the number of cores.
     pub fn in_order<K, F>(self, key: F) -> Stream<T, Then<Identity<T>, InOrder<T, K, F>>>
     where
         K: Ord + 'static,

@@ -10,7 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since an arbitrary start; never goes back. For latencies and pacing.
     fn monotonic_ns(&self) -> u64;
 
-    /// Wall-clock time, nanoseconds since 1970-01-01 UTC; may be set back. For processing-time windows.
+    /// Wall-clock time, nanoseconds since 1970-01-01 UTC; may be set back. For processing-time
+    /// windows.
     fn wall(&self) -> Timestamp;
 }
 

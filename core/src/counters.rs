@@ -12,7 +12,8 @@ impl Counter {
     /// Adds `n`. Only one thread may write a counter; its clones are for reading.
     #[inline]
     pub fn add(&self, n: u64) {
-        // A load and a store, not a read-modify-write: there is one writer, and no other data hangs on it.
+        // A load and a store, not a read-modify-write: there is one writer, and no other data hangs
+        // on it.
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 

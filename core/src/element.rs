@@ -1,4 +1,5 @@
-//! What travels between operators: records with their event time, and the control elements among them.
+//! What travels between operators: records with their event time, and the control elements among
+//! them.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

@@ -84,7 +84,8 @@ impl Error {
         self
     }
 
-    /// The same kind of error, told from further out: `context` becomes the message, this the cause.
+    /// The same kind of error, told from further out: `context` becomes the message, this the
+    /// cause.
     #[must_use]
     pub fn context(self, context: impl Into<String>) -> Self {
         Self::new(self.kind(), context).caused_by(self)

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use crate::{Error, Record, Result};
 
-/// What a stream can be partitioned by. State is found by it, so its hash must mean the same for ever:
-/// derive `Hash`, and do not change the order of the fields of a key once state exists.
+/// What a stream can be partitioned by. State is found by it, so its hash must mean the same for
+/// ever: derive `Hash`, and do not change the order of the fields of a key once state exists.
 pub trait Key: Record + Hash + Eq {}
 
 impl<K: Record + Hash + Eq> Key for K {}
 
-/// The hash that decides which core owns a key and where its state lies. Frozen by test vectors: it is
-/// the same in every process, on every run and in every version.
+/// The hash that decides which core owns a key and where its state lies. Frozen by test vectors: it
+/// is the same in every process, on every run and in every version.
 #[inline]
 pub fn stable_hash<K: Hash + ?Sized>(key: &K) -> u64 {
     let mut hasher = StableHasher { state: SEED };
@@ -160,7 +160,8 @@ impl KeyGroups {
         (u64::from(group) * u64::from(parallelism) / u64::from(self.max_parallelism)) as u32
     }
 
-    /// The key groups that core `index` of `parallelism` owns; empty where there are more cores than groups.
+    /// The key groups that core `index` of `parallelism` owns; empty where there are more cores
+    /// than groups.
     pub fn range(self, index: u32, parallelism: u32) -> Range<u32> {
         let (max, p) = (u64::from(self.max_parallelism), u64::from(parallelism));
         let first_of = |i: u64| (i * max).div_ceil(p) as u32;

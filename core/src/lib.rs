@@ -1,7 +1,7 @@
 //! What flows through a job: records, time, keys, clocks, counters, fixed-point money and errors.
 //!
-//! Nothing here knows threads, files, sockets or the machine's clock. A type belongs here only when at
-//! least two of network, state and operators need it.
+//! Nothing here knows threads, files, sockets or the machine's clock. A type belongs here only when
+//! at least two of network, state and operators need it.
 #![forbid(unsafe_code)]
 
 pub mod clock;

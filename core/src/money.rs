@@ -1,8 +1,8 @@
 //! Fixed-point money: prices and sizes with eight decimals, their exact products and sums.
 //!
-//! Nothing here rounds in silence. Reading is exact or an error; a product is exact; a sum saturates at
-//! the ends of its type (and has a `checked_` form that says so); the one rounding, a division, is half
-//! to even at eight decimals.
+//! Nothing here rounds in silence. Reading is exact or an error; a product is exact; a sum
+//! saturates at the ends of its type (and has a `checked_` form that says so); the one rounding, a
+//! division, is half to even at eight decimals.
 
 mod text;
 
@@ -17,7 +17,8 @@ macro_rules! fixed_point {
     ($(#[$doc:meta])* $name:ident, $repr:ty, $decimals:expr) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Archive, Serialize, Deserialize,
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
+            Archive, Serialize, Deserialize,
         )]
         pub struct $name($repr);
 
@@ -119,12 +120,13 @@ fixed_point! {
     Price, i64, DECIMALS
 }
 fixed_point! {
-    /// The size of one order or trade with eight decimals: up to 92 billion. Sums saturate; add up many
-    /// in a [`Volume`].
+    /// The size of one order or trade with eight decimals: up to 92 billion. Sums saturate; add up
+    /// many in a [`Volume`].
     Size, i64, DECIMALS
 }
 fixed_point! {
-    /// A sum of sizes with eight decimals: up to 10^30, so a sum of trades does not saturate in practice.
+    /// A sum of sizes with eight decimals: up to 10^30, so a sum of trades does not saturate in
+    /// practice.
     Volume, i128, DECIMALS
 }
 fixed_point! {
@@ -171,8 +173,8 @@ impl SubAssign<Size> for Volume {
 }
 
 impl Notional {
-    /// The average price of a volume, rounded half to even at eight decimals; `None` where the volume is
-    /// zero or the price does not fit.
+    /// The average price of a volume, rounded half to even at eight decimals; `None` where the
+    /// volume is zero or the price does not fit.
     #[inline]
     pub fn checked_div(self, volume: Volume) -> Option<Price> {
         if volume.0 == 0 {

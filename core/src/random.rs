@@ -1,6 +1,7 @@
 //! Random numbers from a seed: splitmix64, whose i-th output can be had without the ones before it.
 
-/// Sebastiano Vigna's splitmix64 (public domain reference implementation, <https://prng.di.unimi.it>).
+/// Sebastiano Vigna's splitmix64 (public domain reference implementation,
+/// <https://prng.di.unimi.it>).
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,

@@ -11,7 +11,8 @@ use crate::{Error, Result};
 
 /// A type that can flow through a job and be kept as state.
 ///
-/// Implemented for every type with rkyv's derives; `#[record]` of the `tailwater` crate writes them.
+/// Implemented for every type with rkyv's derives; `#[record]` of the `tailwater` crate writes
+/// them.
 pub trait Record:
     Clone
     + Send

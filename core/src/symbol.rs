@@ -1,4 +1,5 @@
-//! Instrument names in one register pair: up to sixteen bytes, compared and hashed without a pointer.
+//! Instrument names in one register pair: up to sixteen bytes, compared and hashed without a
+//! pointer.
 
 use std::fmt;
 

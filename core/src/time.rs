@@ -8,8 +8,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 /// An instant: nanoseconds since an epoch that the data defines (usually 1970-01-01 UTC; for NASDAQ
 /// ITCH midnight of the trading day). May be negative.
 ///
-/// Arithmetic saturates at [`Timestamp::MIN`] and [`Timestamp::MAX`], so that a lateness added near the
-/// end of time cannot wrap around and clean state early (SEMANTICS 24).
+/// Arithmetic saturates at [`Timestamp::MIN`] and [`Timestamp::MAX`], so that a lateness added near
+/// the end of time cannot wrap around and clean state early (SEMANTICS 24).
 #[derive(
     Clone,
     Copy,
@@ -205,7 +205,8 @@ impl std::str::FromStr for Span {
     }
 }
 
-/// Readable spans: `5.millis()`, `1.secs()`. A product outside an i64 of nanoseconds (292 years) saturates.
+/// Readable spans: `5.millis()`, `1.secs()`. A product outside an i64 of nanoseconds (292 years)
+/// saturates.
 pub trait TimeUnits: Sized {
     /// The number itself.
     fn count(self) -> i64;

@@ -4,8 +4,8 @@ use proc_macro::TokenStream;
 use quote::quote;
 use syn::{Item, parse_macro_input};
 
-/// Derives what a record needs: `Clone`, `Debug`, rkyv's archive (so that it can be state) and serde's
-/// text forms (so that it can be read from and written to CSV and JSON lines).
+/// Derives what a record needs: `Clone`, `Debug`, rkyv's archive (so that it can be state) and
+/// serde's text forms (so that it can be read from and written to CSV and JSON lines).
 ///
 /// Goes before other derives. `serde` attributes such as `#[serde(rename = "..")]` work as usual.
 #[proc_macro_attribute]
@@ -20,7 +20,8 @@ pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote! {
         #[derive(
             Clone, Debug,
-            ::tailwater::rkyv::Archive, ::tailwater::rkyv::Serialize, ::tailwater::rkyv::Deserialize,
+            ::tailwater::rkyv::Archive,
+            ::tailwater::rkyv::Serialize, ::tailwater::rkyv::Deserialize,
             ::tailwater::serde::Serialize, ::tailwater::serde::Deserialize,
         )]
         #[rkyv(crate = ::tailwater::rkyv)]

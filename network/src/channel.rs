@@ -1,14 +1,15 @@
-//! A channel from one core to another: a ring of records, and beside it a ring of control elements, each
-//! with the number of records that precede it.
+//! A channel from one core to another: a ring of records, and beside it a ring of control elements,
+//! each with the number of records that precede it.
 //!
 //! ```text
-//! records   r0 r1 r2 r3 r4 r5 ..          drained in batches, without a look at what an element is
-//! controls  (3, watermark 70) (5, barrier 2) ..    taken when exactly 3 (5) records have been received
+//! records   r0 r1 r2 r3 r4 r5 ..            drained in batches, without a look at what each is
+//! controls  (3, watermark 70) (5, barrier 2)  taken when exactly 3 (5) records were received
 //! ```
 //!
-//! A control element is published before any record that follows it. A receiver that sees such a record
-//! has therefore synchronised with the control element too (the rings publish with release and read with
-//! acquire), provided that it looks at the records first and at the controls second; [`Receiver::poll`] does.
+//! A control element is published before any record that follows it. A receiver that sees such a
+//! record has therefore synchronised with the control element too (the rings publish with release
+//! and read with acquire), provided that it looks at the records first and at the controls second;
+//! [`Receiver::poll`] does.
 
 use std::collections::VecDeque;
 
@@ -85,8 +86,9 @@ impl<T> Sender<T> {
         self.receiver = Some(receiver);
     }
 
-    /// Takes a record; it is published with its batch, or by [`flush`](Sender::flush). Never refuses: what
-    /// finds the ring full waits in order, and [`has_room`](Sender::has_room) says so.
+    /// Takes a record; it is published with its batch, or by [`flush`](Sender::flush). Never
+    /// refuses: what finds the ring full waits in order, and [`has_room`](Sender::has_room) says
+    /// so.
     #[inline]
     pub fn send(&mut self, at: Timestamp, value: T) {
         let record = Stamped { at, value };
@@ -122,8 +124,8 @@ impl<T> Sender<T> {
         self.overflow.len() < overflow_max && self.waiting.len() < CONTROLS_MAX
     }
 
-    /// Sends a control element behind all records taken so far. It never overtakes them, even where they
-    /// still wait for room.
+    /// Sends a control element behind all records taken so far. It never overtakes them, even where
+    /// they still wait for room.
     pub fn control(&mut self, control: Control) {
         let place = self.sent + self.overflow.len() as u64;
         self.waiting.push_back((place, control));
@@ -166,7 +168,8 @@ impl<T> Sender<T> {
         {
             self.waiting.pop_front();
         }
-        // The records before a control element are published with it or earlier, so that its turn comes.
+        // The records before a control element are published with it or earlier, so that its turn
+        // comes.
         let moved = self.controls.publish();
         if moved | self.records.publish() {
             self.wake();

@@ -11,8 +11,9 @@ pub struct Ends<T> {
     pub receivers: Vec<Receiver<T>>,
 }
 
-/// Channels from `writers` cores to `readers` cores (the first ones), each holding `capacity` records.
-/// The ring from a core to itself is smaller: what it holds should stay in the core's first cache.
+/// Channels from `writers` cores to `readers` cores (the first ones), each holding `capacity`
+/// records. The ring from a core to itself is smaller: what it holds should stay in the core's
+/// first cache.
 pub fn mesh<T>(writers: usize, readers: usize, capacity: usize) -> Vec<Ends<T>> {
     let cores = writers.max(readers);
     let mut ends: Vec<_> =

@@ -1,8 +1,8 @@
 //! How a core that has nothing to do sleeps without missing a record.
 //!
-//! The sleeper announces itself, looks once more, and only then sleeps; a writer publishes, then looks for
-//! an announcement. Each side has a sequentially consistent fence between its store and its load, so at
-//! least one of them sees the other (Dekker's argument): no wake-up is lost.
+//! The sleeper announces itself, looks once more, and only then sleeps; a writer publishes, then
+//! looks for an announcement. Each side has a sequentially consistent fence between its store and
+//! its load, so at least one of them sees the other (Dekker's argument): no wake-up is lost.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ impl Parker {
         Self { asleep: AtomicBool::new(false), thread: current_thread() }
     }
 
-    /// Sleeps until woken, but at most `longest`, unless `has_work` finds something after the announcement.
-    /// May return early for no reason.
+    /// Sleeps until woken, but at most `longest`, unless `has_work` finds something after the
+    /// announcement. May return early for no reason.
     pub fn sleep(&self, longest: Duration, has_work: impl FnOnce() -> bool) {
         self.asleep.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `wake`: either we see what the writer published before its fence, or the
-        // writer sees `asleep`.
+        // Pairs with the fence in `wake`: either we see what the writer published before its fence,
+        // or the writer sees `asleep`.
         fence(Ordering::SeqCst);
         if !has_work() {
             park_timeout(longest);

@@ -1,18 +1,20 @@
-//! The single-producer single-consumer ring: records are written in place, published in batches, and moved
-//! out in runs.
+//! The single-producer single-consumer ring: records are written in place, published in batches,
+//! and moved out in runs.
 //!
 //! ```text
 //!            head              tail           written
-//!   ..free..  | published       | not yet      |  ..free..        indices only grow; slot = index & mask
-//!             consumer moves    producer publishes
+//!   ..free..  | published       | not yet      |  ..free..       indices only grow;
+//!             consumer moves    producer publishes               slot = index & mask
 //! ```
 //!
-//! The producer owns the slots from `tail` to `head + capacity`, the consumer those from `head` to `tail`.
-//! Each side hands slots over with a release store of its index, which the other reads with acquire. Each
-//! keeps the other's index as it last saw it, so that the shared line is read only when that is used up.
+//! The producer owns the slots from `tail` to `head + capacity`, the consumer those from `head` to
+//! `tail`. Each side hands slots over with a release store of its index, which the other reads with
+//! acquire. Each keeps the other's index as it last saw it, so that the shared line is read only
+//! when that is used up.
 //!
-//! This ring rather than a published one because a batch is neither staged before it nor copied out of it
-//! element by element: moving 32-byte records between two tasks costs less than half (`benches/ring.rs`).
+//! This ring rather than a published one because a batch is neither staged before it nor copied out
+//! of it element by element: moving 32-byte records between two tasks costs less than half
+//! (`benches/ring.rs`).
 #![allow(unsafe_code)] // Slots are uninitialised memory that two threads take turns to own.
 
 use std::mem::MaybeUninit;
@@ -34,8 +36,8 @@ struct Shared<T> {
     mask: usize,
 }
 
-// SAFETY: a slot is accessed by one side at a time, as the head of this file argues; a `T` moves from the
-// producer's thread to the consumer's, which `T: Send` allows.
+// SAFETY: a slot is accessed by one side at a time, as the head of this file argues; a `T` moves
+// from the producer's thread to the consumer's, which `T: Send` allows.
 unsafe impl<T: Send> Sync for Shared<T> {}
 // SAFETY: as above; nothing in it is tied to a thread.
 unsafe impl<T: Send> Send for Shared<T> {}
@@ -44,7 +46,8 @@ unsafe impl<T: Send> Send for Shared<T> {}
 #[derive(Debug)]
 pub struct Producer<T> {
     ring: Arc<Shared<T>>,
-    /// The index after the last record written; ahead of the shared tail by those not yet published.
+    /// The index after the last record written; ahead of the shared tail by those not yet
+    /// published.
     written: usize,
     published: usize,
     /// The index that must not be reached: the head as last seen, plus the capacity.
@@ -74,7 +77,8 @@ pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 }
 
 impl<T> Producer<T> {
-    /// How many more records fit. Looks at the consumer's progress only when there seems to be no room.
+    /// How many more records fit. Looks at the consumer's progress only when there seems to be no
+    /// room.
     #[inline]
     pub fn room(&mut self) -> usize {
         if self.written == self.limit {
@@ -107,8 +111,8 @@ impl<T> Producer<T> {
         // SAFETY: the mask is one less than the number of slots, a power of two.
         let slot = unsafe { self.ring.slots.get_unchecked(index) };
         slot.with_mut(|slot| {
-            // SAFETY: `written` lies between the published tail and `head + capacity` (it is not the
-            // limit), so the producer owns the slot and it holds no record.
+            // SAFETY: `written` lies between the published tail and `head + capacity` (it is not
+            // the limit), so the producer owns the slot and it holds no record.
             unsafe { (*slot).write(record) };
         });
         self.written = self.written.wrapping_add(1);
@@ -134,11 +138,11 @@ impl<T> Producer<T> {
         let before_end = count.min(self.ring.slots.len() - first);
         let left = batch.len() - count;
         let slots = self.ring.slots.as_ptr().cast::<T>().cast_mut();
-        // SAFETY: the `count` slots from `written` on lie before the limit, so the producer owns them and
-        // they hold no records; they are two runs, up to the end of the slots and from their start.
-        // `UnsafeCell<MaybeUninit<T>>` has the layout of `T` and may be written through a shared pointer.
-        // The records are moved: the vector forgets them before anybody else can see them, and keeps the
-        // ones behind them.
+        // SAFETY: the `count` slots from `written` on lie before the limit, so the producer owns
+        // them and they hold no records; they are two runs, up to the end of the slots and from
+        // their start. `UnsafeCell<MaybeUninit<T>>` has the layout of `T` and may be written
+        // through a shared pointer. The records are moved: the vector forgets them before anybody
+        // else can see them, and keeps the ones behind them.
         unsafe {
             let records = batch.as_mut_ptr();
             batch.set_len(0);
@@ -206,8 +210,8 @@ impl<T> Consumer<T> {
             return None;
         }
         let slot = &self.ring.slots[self.head & self.ring.mask];
-        // SAFETY: `head` lies before the published tail, so the consumer owns the slot and it holds a
-        // record; `advance` makes sure that it is moved out only once.
+        // SAFETY: `head` lies before the published tail, so the consumer owns the slot and it holds
+        // a record; `advance` makes sure that it is moved out only once.
         let record = slot.with(|slot| unsafe { (*slot).assume_init_read() });
         self.advance(1);
         Some(record)
@@ -232,10 +236,10 @@ impl<T> Consumer<T> {
         let before_end = count.min(self.ring.slots.len() - first);
         let slots = self.ring.slots.as_ptr().cast::<T>();
         let room = into.spare_capacity_mut().as_mut_ptr().cast::<T>();
-        // SAFETY: the `count` slots from `head` on lie before the published tail, so the consumer owns them
-        // and each holds a record; they are two runs, up to the end of the slots and from their start.
-        // `UnsafeCell<MaybeUninit<T>>` has the layout of `T`. `take` reserved room for `count` records, and
-        // `advance` makes sure that each is moved out only once.
+        // SAFETY: the `count` slots from `head` on lie before the published tail, so the consumer
+        // owns them and each holds a record; they are two runs, up to the end of the slots and from
+        // their start. `UnsafeCell<MaybeUninit<T>>` has the layout of `T`. `take` reserved room for
+        // `count` records, and `advance` makes sure that each is moved out only once.
         unsafe {
             std::ptr::copy_nonoverlapping(slots.add(first), room, before_end);
             std::ptr::copy_nonoverlapping(slots, room.add(before_end), count - before_end);
@@ -256,7 +260,8 @@ impl<T> Consumer<T> {
     #[inline]
     fn advance(&mut self, count: usize) {
         self.head = self.head.wrapping_add(count);
-        // Release: pairs with the acquire in `room`; the records are moved out before their slots are free.
+        // Release: pairs with the acquire in `room`; the records are moved out before their slots
+        // are free.
         self.ring.head.0.store(self.head, Ordering::Release);
     }
 }
@@ -267,8 +272,8 @@ impl<T> Drop for Shared<T> {
         let tail = self.tail.0.load(Ordering::Relaxed);
         for index in 0..tail.wrapping_sub(head) {
             let slot = &self.slots[head.wrapping_add(index) & self.mask];
-            // SAFETY: both ends are gone, so nobody else accesses the slots; those from head to tail hold
-            // records that nobody moved out.
+            // SAFETY: both ends are gone, so nobody else accesses the slots; those from head to
+            // tail hold records that nobody moved out.
             slot.with_mut(|slot| unsafe { (*slot).assume_init_drop() });
         }
     }

@@ -1,4 +1,5 @@
-//! The one place that atomics, cells and threads come from: the standard library's, or loom's under `cfg(loom)`.
+//! The one place that atomics, cells and threads come from: the standard library's, or loom's under
+//! `cfg(loom)`.
 
 #[cfg(loom)]
 pub(crate) use loom::{

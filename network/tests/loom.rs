@@ -10,11 +10,12 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use tailwater_network::Parker;
 
-/// A writer publishes `count` items; the sleeper must see them all. Loom's park has no time-out, so a lost
-/// wake-up is a deadlock, which loom reports.
+/// A writer publishes `count` items; the sleeper must see them all. Loom's park has no time-out, so
+/// a lost wake-up is a deadlock, which loom reports.
 fn all_items_arrive(writers: usize) {
     let mut model = loom::model::Builder::new();
-    // Three preemptions reach every lost wake-up known to this pattern; without a bound two writers take minutes.
+    // Three preemptions reach every lost wake-up known to this pattern; without a bound two writers
+    // take minutes.
     model.preemption_bound = Some(3);
     model.check(move || {
         let published = Arc::new(AtomicUsize::new(0));

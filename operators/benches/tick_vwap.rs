@@ -1,8 +1,9 @@
-//! How close does the window operator come to the loop that one would write by hand for one-second bars?
+//! How close does the window operator come to the loop that one would write by hand for one-second
+//! bars?
 //!
-//! The same ticks, formed by the same formula, in short pairs in the order A B B A; the answer is the median of
-//! the ratios, with its quartiles. Both sides form the ticks, keep the bars and hash the outputs; the
-//! checksums must agree with each other and with the known one.
+//! The same ticks, formed by the same formula, in short pairs in the order A B B A; the answer is
+//! the median of the ratios, with its quartiles. Both sides form the ticks, keep the bars and hash
+//! the outputs; the checksums must agree with each other and with the known one.
 #![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods)]
 
 use std::collections::VecDeque;

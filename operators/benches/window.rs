@@ -1,4 +1,5 @@
-//! What does a record of a window cost with few keys, with some, with a million, and where windows overlap?
+//! What does a record of a window cost with few keys, with some, with a million, and where windows
+//! overlap?
 //!
 //! Milliseconds for a million records are nanoseconds a record, firing included.
 #![allow(missing_docs)]
@@ -38,7 +39,8 @@ fn key_of(record: &(u32, u32)) -> u32 {
     record.0
 }
 
-/// Runs passes of a million records of as many nanoseconds through the windows, watermarks a batch behind.
+/// Runs passes of a million records of as many nanoseconds through the windows, watermarks a batch
+/// behind.
 fn passes(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
     id: BenchmarkId,

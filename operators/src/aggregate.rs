@@ -1,13 +1,15 @@
-//! How many records become one value: the engine's view (`Aggregator`) and the user's (`Aggregate`).
+//! How many records become one value: the engine's view (`Aggregator`) and the user's
+//! (`Aggregate`).
 
 use std::marker::PhantomData;
 
 use tailwater_core::Record;
 
-/// An aggregate as a user writes it: the accumulator itself, cloned from the prototype that the job gives.
+/// An aggregate as a user writes it: the accumulator itself, cloned from the prototype that the job
+/// gives.
 ///
-/// `merge` must not depend on the order of its sides: panes, sessions and cores are merged in any order
-/// (SEMANTICS 39).
+/// `merge` must not depend on the order of its sides: panes, sessions and cores are merged in any
+/// order (SEMANTICS 39).
 pub trait Aggregate<T>: Record {
     /// What a window emits.
     type Output: Record;
@@ -22,7 +24,8 @@ pub trait Aggregate<T>: Record {
     fn finish(&self) -> Self::Output;
 
     /// Takes out again what `other` has seen, which was merged before. Returns `false`, and changes
-    /// nothing, where the aggregate cannot (a maximum cannot); sliding windows then combine all panes.
+    /// nothing, where the aggregate cannot (a maximum cannot); sliding windows then combine all
+    /// panes.
     fn subtract(&mut self, other: &Self) -> bool {
         let _ = other;
         false
@@ -108,7 +111,8 @@ pub(crate) fn short_type_name<A>() -> String {
     head.rsplit("::").next().unwrap_or(head).to_owned()
 }
 
-/// Accepts both views where a job asks for an aggregate; `Marker` tells the compiler which one it is.
+/// Accepts both views where a job asks for an aggregate; `Marker` tells the compiler which one it
+/// is.
 pub trait IntoAggregator<T, Marker> {
     /// The engine's view.
     type Aggregator: Aggregator<T>;

@@ -1,7 +1,8 @@
 //! Who to blame for a panic: the operator and the record that user code was called for.
 //!
-//! A guard stands around each call of a user's function. On the normal way it is forgotten and costs
-//! nothing; when a panic unwinds through it, it leaves the name and the event time for the task to report.
+//! A guard stands around each call of a user's function. On the normal way it is forgotten and
+//! costs nothing; when a panic unwinds through it, it leaves the name and the event time for the
+//! task to report.
 
 use std::cell::RefCell;
 

@@ -11,8 +11,8 @@ use crate::{Collect, Description, Operator};
 
 /// Holds records until the watermark reaches their time, then emits them by (time, key, arrival).
 ///
-/// A record that comes when the watermark has passed its time (a late firing) is emitted at the next watermark, before
-/// all that is newer.
+/// A record that comes when the watermark has passed its time (a late firing) is emitted at the
+/// next watermark, before all that is newer.
 pub struct InOrder<T, K, F> {
     key: F,
     held: BTreeMap<Timestamp, Vec<T>>,
@@ -84,8 +84,8 @@ where
             }
             let next = self.held.first_entry().filter(|entry| *entry.key() <= watermark);
             let Some((at, mut records)) = next.map(|entry| entry.remove_entry()) else { break };
-            // Stable, so that records of equal keys leave in the order they came; reversed, because they
-            // are taken from the end.
+            // Stable, so that records of equal keys leave in the order they came; reversed, because
+            // they are taken from the end.
             blame("in_order", at, || records.sort_by_cached_key(&mut self.key));
             records.reverse();
             let emptied = std::mem::replace(&mut self.leaving, (at, records)).1;

@@ -1,7 +1,9 @@
-//! What happens to a record on one core: chains of operators, windows, aggregates, sources and sinks.
+//! What happens to a record on one core: chains of operators, windows, aggregates, sources and
+//! sinks.
 //!
-//! Operators see clean callbacks (record, watermark, snapshot, end) and never the network, threads or a
-//! clock. Chains are generic: an operator calls the next one directly, and nothing is `dyn` on the way.
+//! Operators see clean callbacks (record, watermark, snapshot, end) and never the network, threads
+//! or a clock. Chains are generic: an operator calls the next one directly, and nothing is `dyn` on
+//! the way.
 #![forbid(unsafe_code)]
 
 pub mod aggregate;

@@ -5,8 +5,8 @@ use tailwater_state::{SnapshotReader, SnapshotWriter};
 
 /// One step of a chain. Each core has its own instance; the engine calls it from one thread only.
 ///
-/// The life of an instance: `open`, perhaps `restore`, then records, watermarks and snapshots in any
-/// order, the watermark [`Timestamp::MAX`] at the end of the input, and `on_end`.
+/// The life of an instance: `open`, perhaps `restore`, then records, watermarks and snapshots in
+/// any order, the watermark [`Timestamp::MAX`] at the end of the input, and `on_end`.
 pub trait Operator: Send + 'static {
     /// What comes in.
     type In;
@@ -25,7 +25,8 @@ pub trait Operator: Send + 'static {
     /// One record.
     fn on_record(&mut self, at: Timestamp, value: Self::In, out: &mut impl Collect<Self::Out>);
 
-    /// A batch of records in order; empties it. Keyed operators override this to look many keys up at once.
+    /// A batch of records in order; empties it. Keyed operators override this to look many keys up
+    /// at once.
     #[inline]
     fn on_batch(&mut self, batch: &mut Vec<Stamped<Self::In>>, out: &mut impl Collect<Self::Out>) {
         for Stamped { at, value } in batch.drain(..) {
@@ -33,9 +34,10 @@ pub trait Operator: Send + 'static {
         }
     }
 
-    /// The watermark has risen to `watermark`. An operator finishes all its work for it, then hands it
-    /// on with [`Collect::watermark`] (SEMANTICS 20). One whose work would overfill `out` stops, says so in
-    /// [`is_pending`](Operator::is_pending), and goes on in [`resume`](Operator::resume).
+    /// The watermark has risen to `watermark`. An operator finishes all its work for it, then hands
+    /// it on with [`Collect::watermark`] (SEMANTICS 20). One whose work would overfill `out` stops,
+    /// says so in [`is_pending`](Operator::is_pending), and goes on in
+    /// [`resume`](Operator::resume).
     #[inline]
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
         out.watermark(watermark);
@@ -67,7 +69,8 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
-    /// Reads back what [`snapshot`](Operator::snapshot) wrote; called after `open` and before any record.
+    /// Reads back what [`snapshot`](Operator::snapshot) wrote; called after `open` and before any
+    /// record.
     ///
     /// # Errors
     /// When the bytes are not what this operator wrote.
@@ -96,8 +99,8 @@ pub trait Collect<T> {
     /// Takes a watermark, after all the records that were emitted because of it.
     fn watermark(&mut self, watermark: Timestamp);
 
-    /// Whether an operator that has much to emit may go on. Output is never refused: a single record's
-    /// results always fit.
+    /// Whether an operator that has much to emit may go on. Output is never refused: a single
+    /// record's results always fit.
     fn has_room(&self) -> bool;
 
     /// Ends the job with an error of user code.

@@ -11,8 +11,8 @@ pub trait Sink<T>: Send + Sync + 'static {
     /// A name for `explain` and reports: `jsonl out/bars.jsonl`.
     fn name(&self) -> String;
 
-    /// Whether the whole job has one writer (one file) rather than one a core. The results of all cores
-    /// are then gathered on the first.
+    /// Whether the whole job has one writer (one file) rather than one a core. The results of all
+    /// cores are then gathered on the first.
     fn single_writer(&self) -> bool {
         false
     }
@@ -26,11 +26,11 @@ pub trait Sink<T>: Send + Sync + 'static {
 
 /// One open writer. Nothing here blocks: slow writing happens on a thread of the connector's.
 ///
-/// A writer whose output must be exactly once will also be asked to prepare and to commit a transaction
-/// at a checkpoint; these calls join this trait with durable checkpoints.
+/// A writer whose output must be exactly once will also be asked to prepare and to commit a
+/// transaction at a checkpoint; these calls join this trait with durable checkpoints.
 pub trait SinkWriter<T>: Send {
-    /// Takes records from the front of `batch`, as many as there is room for; the rest stays in it and is
-    /// offered again.
+    /// Takes records from the front of `batch`, as many as there is room for; the rest stays in it
+    /// and is offered again.
     ///
     /// # Errors
     /// When the output cannot be written; the job fails with it.
@@ -45,8 +45,8 @@ pub trait SinkWriter<T>: Send {
         Ok(())
     }
 
-    /// Finishes the output; called again until it returns `true`, after which everything is where it
-    /// belongs.
+    /// Finishes the output; called again until it returns `true`, after which everything is where
+    /// it belongs.
     ///
     /// # Errors
     /// As [`write`](SinkWriter::write).
@@ -66,6 +66,7 @@ pub struct SinkContext {
     pub clock: Arc<dyn Clock>,
     /// Wakes the core when there is room again.
     pub waker: Waker,
-    /// Whether writing must happen inside the calls, with no thread: the seeded driver, for determinism.
+    /// Whether writing must happen inside the calls, with no thread: the seeded driver, for
+    /// determinism.
     pub inline: bool,
 }

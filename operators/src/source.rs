@@ -13,8 +13,9 @@ pub trait Source: Send + Sync + 'static {
     /// A name for `explain` and reports: `files`, `ingress`.
     fn name(&self) -> String;
 
-    /// The names of the splits, in an order that does not change between runs. Called once, before any
-    /// record flows; `cores` says how many readers there can be, for sources that can be cut at will.
+    /// The names of the splits, in an order that does not change between runs. Called once, before
+    /// any record flows; `cores` says how many readers there can be, for sources that can be cut at
+    /// will.
     ///
     /// # Errors
     /// When the input does not exist or cannot be listed.
@@ -33,8 +34,8 @@ pub trait Source: Send + Sync + 'static {
 
 /// One open split.
 pub trait SplitReader<T>: Send {
-    /// Appends up to `limit` records to `out`, in order. Never blocks: slow reading happens on a thread of
-    /// the connector's, which wakes the core through [`SourceContext::waker`].
+    /// Appends up to `limit` records to `out`, in order. Never blocks: slow reading happens on a
+    /// thread of the connector's, which wakes the core through [`SourceContext::waker`].
     ///
     /// # Errors
     /// When the split cannot be read on; the job fails with it.
@@ -68,7 +69,8 @@ pub struct SourceContext {
     pub clock: Arc<dyn Clock>,
     /// Wakes the core when there is something to poll.
     pub waker: Waker,
-    /// Whether reading must happen inside `poll`, with no thread: the seeded driver, for determinism.
+    /// Whether reading must happen inside `poll`, with no thread: the seeded driver, for
+    /// determinism.
     pub inline: bool,
 }
 

@@ -13,8 +13,8 @@ pub trait WatermarkGenerator<T>: Clone + Send + 'static {
     /// A record with its event time, in order of arrival.
     fn on_record(&mut self, record: &T, at: Timestamp);
 
-    /// No later record is expected at or below this instant; [`Timestamp::MIN`] before the first record.
-    /// What is not above the last answer is ignored (SEMANTICS 11).
+    /// No later record is expected at or below this instant; [`Timestamp::MIN`] before the first
+    /// record. What is not above the last answer is ignored (SEMANTICS 11).
     fn watermark(&self) -> Timestamp;
 }
 
@@ -50,8 +50,8 @@ impl<T> WatermarkGenerator<T> for Bounded {
 }
 
 impl Watermarks<Bounded> {
-    /// Records may come up to `delay` out of order: the watermark is the newest timestamp minus `delay`
-    /// minus one nanosecond.
+    /// Records may come up to `delay` out of order: the watermark is the newest timestamp minus
+    /// `delay` minus one nanosecond.
     pub fn bounded(delay: Span) -> Self {
         Self { generator: Bounded { newest: Timestamp::MIN, delay }, idle_after: None }
     }
@@ -68,8 +68,8 @@ impl<G> Watermarks<G> {
         Self { generator, idle_after: None }
     }
 
-    /// A split without records for `span` is idle: it does not hold back the watermark until it speaks
-    /// again.
+    /// A split without records for `span` is idle: it does not hold back the watermark until it
+    /// speaks again.
     #[must_use]
     pub fn idle_after(mut self, span: Span) -> Self {
         self.idle_after = Some(span);
@@ -77,7 +77,8 @@ impl<G> Watermarks<G> {
     }
 }
 
-/// Gives records event times and watermarks in the middle of a stream; those from before are dropped.
+/// Gives records event times and watermarks in the middle of a stream; those from before are
+/// dropped.
 pub struct AssignTime<T, F, G> {
     time: F,
     generator: G,

@@ -1,8 +1,8 @@
 //! Tumbling and sliding windows agree with Apache Flink on the conformance vectors that fit them.
 //!
-//! Each script runs as it is and scaled to milliseconds, with and without a snapshot and restore after
-//! each element. What lies between two watermarks is compared as a multiset. The vectors lie in
-//! `$TAILWATER_CONFORMANCE`, or in `../shared/conformance` beside the workspace.
+//! Each script runs as it is and scaled to milliseconds, with and without a snapshot and restore
+//! after each element. What lies between two watermarks is compared as a multiset. The vectors lie
+//! in `$TAILWATER_CONFORMANCE`, or in `../shared/conformance` beside the workspace.
 #![allow(missing_docs, clippy::print_stderr)]
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The place of checkpoints: barriers flow and operators are asked for snapshots; who takes them is told here.
+//! The place of checkpoints: barriers flow and operators are asked for snapshots; who takes them is
+//! told here.
 //!
 //! Durable stores, the coordinator and recovery join this module; nothing is stored yet.
 
@@ -6,8 +7,8 @@ use tailwater_state::SnapshotWriter;
 
 /// Receives what the tasks of a job remember at a barrier.
 pub trait SnapshotTaker: Send + Sync + 'static {
-    /// The snapshot of the task of `node` on `core` for a checkpoint. Called on the core's thread when the
-    /// barrier has passed all its inputs; must not block.
+    /// The snapshot of the task of `node` on `core` for a checkpoint. Called on the core's thread
+    /// when the barrier has passed all its inputs; must not block.
     fn take(&self, checkpoint: u64, node: u32, core: u32, snapshot: SnapshotWriter);
 }
 

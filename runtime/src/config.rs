@@ -10,8 +10,8 @@ pub enum Cores {
     /// Every core that this process may use.
     #[default]
     All,
-    /// So many executors, on the first cores that this process may use. More executors than cores are
-    /// allowed (tests), share the cores and yield to each other.
+    /// So many executors, on the first cores that this process may use. More executors than cores
+    /// are allowed (tests), share the cores and yield to each other.
     Count(u32),
     /// These cores by number.
     List(Vec<usize>),
@@ -47,7 +47,8 @@ pub enum Pace {
     /// As fast as it is taken.
     #[default]
     Max,
-    /// So many records a second over all splits, each at its intended moment whatever happened before.
+    /// So many records a second over all splits, each at its intended moment whatever happened
+    /// before.
     PerSecond(f64),
     /// As the records' event times say: 1.0 in real time, 10.0 ten times as fast.
     EventTime(f64),
@@ -92,7 +93,8 @@ impl Default for Local {
             driver: Driver::default(),
             idle: Idle::default(),
             max_parallelism: None,
-            // Some 100 KiB of 32-byte records: deep enough to hide a pause of 50 us, small enough for L2.
+            // Some 100 KiB of 32-byte records: deep enough to hide a pause of 50 us, small enough
+            // for L2.
             ring_capacity: 4096,
             // Larger batches gain nothing (MEASURED: 1024 is not better than 64) and cost latency.
             batch_max: 256,
@@ -132,7 +134,8 @@ impl Local {
 impl FromStr for Cores {
     type Err = Error;
 
-    /// `all`, a number (`4`), or a list of cores (`2,3` or `2-5`; a single core `3` is written `3,`).
+    /// `all`, a number (`4`), or a list of cores (`2,3` or `2-5`; a single core `3` is written
+    /// `3,`).
     fn from_str(text: &str) -> Result<Self> {
         let refuse = || {
             Error::configuration(format!(

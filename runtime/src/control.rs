@@ -1,4 +1,5 @@
-//! What all cores of a running job share: whether to go on, the next barrier, and the first failure.
+//! What all cores of a running job share: whether to go on, the next barrier, and the first
+//! failure.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

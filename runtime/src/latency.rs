@@ -1,4 +1,5 @@
-//! Latency as the job saw it: markers from every source to every sink, and the machine's own pauses.
+//! Latency as the job saw it: markers from every source to every sink, and the machine's own
+//! pauses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +74,8 @@ impl LatencyLog {
     }
 }
 
-/// Reads the markers that reach one sink on one core; leaves its histograms in the log when it is dropped.
+/// Reads the markers that reach one sink on one core; leaves its histograms in the log when it is
+/// dropped.
 #[derive(Debug)]
 pub struct LatencyRecorder {
     sink: Arc<str>,
@@ -163,9 +165,9 @@ pub fn judge(objective: Objective, latency: &Histogram<u64>, floor: &Histogram<u
 
 /// The machine's own pauses, seen by a thread that does nothing but read the clock.
 ///
-/// A pause of length `g` delays whatever arrives during it by up to `g`: it is entered as the delays of
-/// arrivals a microsecond apart (the correction for coordinated omission), so that the percentiles are
-/// those of an event at a random moment.
+/// A pause of length `g` delays whatever arrives during it by up to `g`: it is entered as the
+/// delays of arrivals a microsecond apart (the correction for coordinated omission), so that the
+/// percentiles are those of an event at a random moment.
 #[derive(Clone, Debug)]
 pub struct Floor {
     histogram: Histogram<u64>,
@@ -201,8 +203,8 @@ impl Floor {
     pub fn tick(&mut self, now_ns: u64) {
         if let Some(last) = self.last_ns {
             let gap = now_ns.saturating_sub(last);
-            // Gaps shorter than the spacing delay at most one arrival: a histogram entry for each reading
-            // of the clock would itself be what is measured.
+            // Gaps shorter than the spacing delay at most one arrival: a histogram entry for each
+            // reading of the clock would itself be what is measured.
             if gap >= ARRIVAL_NS {
                 let _ = self.histogram.record_correct(gap.min(LATENCY_NS_MAX), ARRIVAL_NS);
                 self.last_ns = Some(now_ns);
@@ -239,7 +241,8 @@ mod tests {
         for ns in (0..1_000_000).step_by(100) {
             floor.tick(ns);
         }
-        // A pause of 1 ms among 1 ms of quiet: half of the arrivals were delayed, evenly from 0 to 1 ms.
+        // A pause of 1 ms among 1 ms of quiet: half of the arrivals were delayed, evenly from 0 to
+        // 1 ms.
         floor.tick(2_000_000);
         let percentiles = Percentiles::from(floor.histogram());
         assert!((1_990..=2_010).contains(&percentiles.samples), "{percentiles:?}");

@@ -1,7 +1,8 @@
 //! Jobs onto cores: the graph, the tasks, the duty cycle, latency and what a run reports.
 //!
-//! A task is `fn step(&mut self) -> Progress`: bounded work that never blocks, reads no clock and does no
-//! I/O. Three drivers run the same tasks: glommio executors, plain threads, and one seeded thread.
+//! A task is `fn step(&mut self) -> Progress`: bounded work that never blocks, reads no clock and
+//! does no I/O. Three drivers run the same tasks: glommio executors, plain threads, and one seeded
+//! thread.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;

@@ -1,9 +1,10 @@
-//! Panes: slices of event time in order, each with its own table, whose slots are used again and again.
+//! Panes: slices of event time in order, each with its own table, whose slots are used again and
+//! again.
 
 use crate::Table;
 
-/// Tables of dropped panes that are kept for new ones. A watermark that jumps drops many panes at once;
-/// what is beyond this is given back.
+/// Tables of dropped panes that are kept for new ones. A watermark that jumps drops many panes at
+/// once; what is beyond this is given back.
 const SPARES_MAX: usize = 64;
 
 /// A slice of event time.

@@ -1,4 +1,5 @@
-//! Memory for the slots of a table: zeroed, aligned to cache lines, on huge pages where it is large.
+//! Memory for the slots of a table: zeroed, aligned to cache lines, on huge pages where it is
+//! large.
 
 #![allow(unsafe_code)] // Hands out raw zeroed memory as slots.
 
@@ -11,8 +12,8 @@ use memmap2::{Advice, MmapMut};
 
 /// A cache line. A slot of this size or a divisor of it then never lies across two.
 const LINE: usize = 64;
-/// Slots that take at least so many bytes get a mapping of their own, on huge pages where the system
-/// grants them: the processor finds 10 M keys without a walk through page tables for each.
+/// Slots that take at least so many bytes get a mapping of their own, on huge pages where the
+/// system grants them: the processor finds 10 M keys without a walk through page tables for each.
 const MAPPED_FROM: usize = 1 << 20;
 
 /// A type for which all bytes zero is a valid value.
@@ -58,8 +59,8 @@ impl<S: Zeroed> Slots<S> {
             && let Ok(mut mapping) = MmapMut::map_anon(layout.size())
             && let Some(start) = NonNull::new(mapping.as_mut_ptr().cast::<S>())
         {
-            // Both are wishes: without huge pages, and with pages that come at the first touch, the table
-            // works as well, only slower.
+            // Both are wishes: without huge pages, and with pages that come at the first touch, the
+            // table works as well, only slower.
             let _ = mapping.advise(Advice::HugePage);
             let _ = mapping.advise(Advice::PopulateWrite);
             let memory = Memory::Mapped { _memory: mapping };
@@ -77,8 +78,9 @@ impl<S> Deref for Slots<S> {
 
     #[inline(always)]
     fn deref(&self) -> &[S] {
-        // SAFETY: `start` leads to `count` slots of memory that this value owns, aligned for `S` (to a cache
-        // line or a page) and valid: zeroed when made, which `Zeroed` allows, and written only as slots.
+        // SAFETY: `start` leads to `count` slots of memory that this value owns, aligned for `S`
+        // (to a cache line or a page) and valid: zeroed when made, which `Zeroed` allows, and
+        // written only as slots.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }

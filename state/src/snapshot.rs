@@ -1,7 +1,8 @@
-//! A snapshot as operators see it: named values written at a barrier and read back before the first record.
+//! A snapshot as operators see it: named values written at a barrier and read back before the first
+//! record.
 //!
-//! Values are archived with rkyv. Where the bytes go is the business of a checkpoint store; here they stay
-//! in memory. Names are paths, `operator/state`, made by [`SnapshotWriter::scope`].
+//! Values are archived with rkyv. Where the bytes go is the business of a checkpoint store; here
+//! they stay in memory. Names are paths, `operator/state`, made by [`SnapshotWriter::scope`].
 
 use std::collections::BTreeMap;
 

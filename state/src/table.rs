@@ -1,14 +1,15 @@
 //! A table of keys in memory: open addressing with linear probing, key and value in one slot.
 //!
 //! ```text
-//! slot     | tag u32 | key | value |     tag = 0: empty, else the hash's upper 31 bits and a one on top
-//! home     tag & (slots - 1)             a key lies at its home or in the unbroken run of slots after it
-//! occupied one bit a slot                walking and clearing cost what is there, not what could be
+//! slot     | tag u32 | key | value |  tag = 0: empty; else the hash's upper 32 bits, bit 7 set
+//! home     (tag rotated) & (slots-1)  a key lies there or in the unbroken run of slots after it
+//! occupied one bit a slot             walking and clearing cost what is there, not what could be
 //! ```
 //!
-//! A probe touches one cache line where key and value fit into it. At most five slots of eight are taken,
-//! so that a run is short; a removed key is closed over by shifting back, so that runs never rot.
-#![allow(unsafe_code)]
+//! A probe touches one cache line where key and value fit into it. At most half of the slots
+//! are taken, so that a run is short; a removed key is closed over by shifting back, so that runs
+//! never rot.
+#![allow(unsafe_code)] // Keys and values are initialised exactly where a tag says so.
 
 use std::mem::MaybeUninit;
 
@@ -18,15 +19,16 @@ use crate::slots::{Slots, Zeroed};
 const TAKEN: u32 = 1 << 7;
 /// Slots of the first allocation.
 const SLOTS_MIN: usize = 16;
-/// At most so many slots in five are taken: at 0.6 a look-up probes 1.2 to 1.5 slots.
+/// At most so many slots in eight are taken. Half: a probe past the home slot is a mispredicted
+/// branch, and those cost more than the memory does.
 const TAKEN_IN_EIGHT_MAX: usize = 4;
 const CACHE_LINE: usize = 64;
 
-/// Keys with their values. Every call takes the key's 64-bit hash, which must be well spread and the same
-/// for equal keys: `tailwater_core::stable_hash`, computed once by the caller.
+/// Keys with their values. Every call takes the key's 64-bit hash, which must be well spread and
+/// the same for equal keys: `tailwater_core::stable_hash`, computed once by the caller.
 ///
-/// Slots double when three in five are taken, in one go: a pause that grows with the table. Tables that are
-/// cleared and filled again keep their slots and do not pause.
+/// Slots double when half of them are taken, in one go: a pause that grows with the table. Tables
+/// that are cleared and filled again keep their slots and do not pause.
 pub struct Table<K, V> {
     slots: Slots<Slot<K, V>>,
     occupied: Box<[u64]>,
@@ -81,8 +83,8 @@ fn tag_of(hash: u64) -> u32 {
     (hash >> 32) as u32 | TAKEN
 }
 
-/// Where a key with this tag would best lie: the hash's upper bits, which are spread best, lead; the bit
-/// that says "taken" comes to the top, where only a table of 2^31 slots would miss it.
+/// Where a key with this tag would best lie: the hash's upper bits, which are spread best, lead;
+/// the bit that says "taken" comes to the top, where only a table of 2^31 slots would miss it.
 #[inline(always)]
 fn home(tag: u32, mask: usize) -> usize {
     tag.rotate_right(8) as usize & mask
@@ -139,8 +141,9 @@ impl<K, V> Table<K, V> {
         self.len = 0;
     }
 
-    /// The next key at or after `cursor`, and the cursor to go on from. Starting with zero and until `None`
-    /// it visits each key once, in an order of no meaning, if the table does not change meanwhile.
+    /// The next key at or after `cursor`, and the cursor to go on from. Starting with zero and
+    /// until `None` it visits each key once, in an order of no meaning, if the table does not
+    /// change meanwhile.
     #[inline]
     pub fn next_from(&self, cursor: usize) -> Option<(usize, &K, &V)> {
         let index = self.next_taken(cursor)?;
@@ -276,7 +279,8 @@ impl<K: Eq, V> Table<K, V> {
         let mask = self.mask();
         let mut index = (hole + 1) & mask;
         while self.slots[index].tag != 0 {
-            // A key may move back to the hole unless its home lies between the hole and where it is.
+            // A key may move back to the hole unless its home lies between the hole and where it
+            // is.
             let from_home = index.wrapping_sub(self.home(self.slots[index].tag)) & mask;
             if from_home >= index.wrapping_sub(hole) & mask {
                 self.slots.swap(hole, index);

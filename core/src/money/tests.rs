@@ -85,8 +85,12 @@ proptest! {
     }
 
     #[test]
-    fn division_is_the_nearest(notional in -(1i128 << 100)..(1i128 << 100), volume in 1i128..(1 << 62)) {
-        if let Some(price) = Notional::from_units(notional).checked_div(Volume::from_units(volume)) {
+    fn division_is_the_nearest(
+        notional in -(1i128 << 100)..(1i128 << 100),
+        volume in 1i128..(1 << 62),
+    ) {
+        let quotient = Notional::from_units(notional).checked_div(Volume::from_units(volume));
+        if let Some(price) = quotient {
             let error = (i128::from(price.units()) * volume - notional).unsigned_abs();
             prop_assert!(error * 2 <= volume.unsigned_abs());
         }

@@ -1,8 +1,10 @@
-//! The library of aggregates: counts, sums, extremes, means, market bars, rankings, sets and quantiles.
+//! The library of aggregates: counts, sums, extremes, means, market bars, rankings, sets and
+//! quantiles.
 //!
-//! Each is a function that takes closures and gives an [`Aggregator`](crate::Aggregator); a tuple of two to
-//! four aggregators is one too. All of them give the same result in whatever order records and
-//! accumulators come together (sums of `f64` up to rounding), and have a result for no records at all.
+//! Each is a function that takes closures and gives an [`Aggregator`](crate::Aggregator); a tuple
+//! of two to four aggregators is one too. All of them give the same result in whatever order
+//! records and accumulators come together (sums of `f64` up to rounding), and have a result for no
+//! records at all.
 //!
 //! | subtracts, so that sliding windows keep a running total | does not |
 //! |---|---|

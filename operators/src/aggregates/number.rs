@@ -1,4 +1,5 @@
-//! What can be summed and averaged: integers and fixed-point money exactly, `f64` with its rounding.
+//! What can be summed and averaged: integers and fixed-point money exactly, `f64` with its
+//! rounding.
 
 use tailwater_core::{Notional, Price, Record, Size, Volume};
 
@@ -99,7 +100,8 @@ macro_rules! fixed_point {
 
             #[inline]
             fn sum(total: i128) -> $sum {
-                $sum::from_units(total.clamp($sum::MIN.units().into(), $sum::MAX.units().into()) as _)
+                let (least, most) = ($sum::MIN.units().into(), $sum::MAX.units().into());
+                $sum::from_units(total.clamp(least, most) as _)
             }
 
             #[inline]
@@ -111,7 +113,12 @@ macro_rules! fixed_point {
     )*};
 }
 
-fixed_point!(Price -> Price(i64), Size -> Volume(i64), Volume -> Volume(i128), Notional -> Notional(i128));
+fixed_point!(
+    Price -> Price(i64),
+    Size -> Volume(i64),
+    Volume -> Volume(i128),
+    Notional -> Notional(i128)
+);
 
 impl Number for f64 {
     type Total = f64;

@@ -13,8 +13,8 @@ by_closure! {
     OhlcvOf {}
 }
 
-/// A bar of the trades that `of` gives: opens with the trade least by time, then id, then price, and
-/// closes with the greatest.
+/// A bar of the trades that `of` gives: opens with the trade least by time, then id, then price,
+/// and closes with the greatest.
 pub fn ohlcv<T, F>(of: F) -> OhlcvOf<T, Tick, F>
 where
     F: Fn(&T) -> Tick + Clone + Send + 'static,

@@ -20,8 +20,8 @@ by_closure! {
     Quantile { q: f64 }
 }
 
-/// The `q`-quantile of what `of` gives, within one percent of the value; `None` of no records. What is
-/// infinite or no number is left out; below 10^-9 either way counts as zero.
+/// The `q`-quantile of what `of` gives, within one percent of the value; `None` of no records. What
+/// is infinite or no number is left out; below 10^-9 either way counts as zero.
 ///
 /// # Errors
 /// When `q` is not between 0 and 1.

@@ -42,8 +42,9 @@ enum Subtracts {
     No,
 }
 
-/// Splits and merges in any order are the same as adding all; what was merged can be taken out again, or
-/// the refusal changes nothing; an accumulator survives its archive; of nothing there is a result.
+/// Splits and merges in any order are the same as adding all; what was merged can be taken out
+/// again, or the refusal changes nothing; an accumulator survives its archive; of nothing there is
+/// a result.
 fn obeys<G: Aggregator<Trade, Output: PartialEq + Debug>>(
     aggregator: &G,
     trades: &[(Trade, usize)],

@@ -11,8 +11,8 @@ by_closure! {
     TopN { n: usize }
 }
 
-/// The `n` greatest of what `of` gives, greatest first, equal ones as often as they come. For the record
-/// with the greatest value give a pair: `(value, id)`.
+/// The `n` greatest of what `of` gives, greatest first, equal ones as often as they come. For the
+/// record with the greatest value give a pair: `(value, id)`.
 pub fn top_n<T, V: Ord + Record, F>(n: usize, of: F) -> TopN<T, V, F>
 where
     F: Fn(&T) -> V + Clone + Send + 'static,

@@ -41,7 +41,8 @@ macro_rules! tuple {
                     }
                 )+
                 let all = [$($index),+].len();
-                // One refused: those before it take back what they gave, so that nothing has changed.
+                // One refused: those before it take back what they gave, so that nothing has
+                // changed.
                 $(
                     if done < all && $index < done {
                         self.$index.merge(&mut accumulators.$index, &other.$index);

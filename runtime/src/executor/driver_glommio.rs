@@ -1,10 +1,11 @@
 //! Drives a core's tasks inside a glommio executor. The only file that knows glommio.
 //!
-//! glommio 0.9 gives the thread its placement and runs control tasks and file I/O. It does not schedule
-//! records: the loop of the core is ours, and about once a millisecond it gives the reactor one round on
-//! purpose ([`LocalExecutor::run`] of an empty future; some 8 us). Two settings keep a hang of 0.9.0 out of
-//! reach, in which the preemption timer fires between being armed and being looked at and the executor
-//! parks with runnable tasks: a preemption timer of an hour, and no latency-bound queues.
+//! glommio 0.9 gives the thread its placement and runs control tasks and file I/O. It does not
+//! schedule records: the loop of the core is ours, and about once a millisecond it gives the
+//! reactor one round on purpose ([`LocalExecutor::run`] of an empty future; some 8 us). Two
+//! settings keep a hang of 0.9.0 out of reach, in which the preemption timer fires between being
+//! armed and being looked at and the executor parks with runnable tasks: a preemption timer of an
+//! hour, and no latency-bound queues.
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub(super) fn choose(wanted: Driver, warnings: &mut Vec<String>) -> Driver {
     if wanted != Driver::Glommio {
         return wanted;
     }
-    // On a thread of its own: an executor that was made leaves its marks on the thread that made it.
+    // On a thread of its own: an executor that was made leaves its marks on the thread that made
+    // it.
     let probe = std::thread::Builder::new()
         .name("tailwater-probe".to_owned())
         .spawn(|| executor(Placement::Unbound).map(drop).map_err(|error| error.to_string()));

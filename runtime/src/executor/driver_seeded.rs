@@ -1,4 +1,5 @@
-//! Drives all cores' tasks on one thread, in an order drawn from a seed: the same seed, the same run.
+//! Drives all cores' tasks on one thread, in an order drawn from a seed: the same seed, the same
+//! run.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

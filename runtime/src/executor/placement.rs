@@ -35,8 +35,9 @@ impl Placement {
                 (count, allowed.get(..count).map(<[usize]>::to_vec))
             }
             Cores::List(list) => {
-                // Isolated cores are not in the inherited mask, so that a core is missing from it does
-                // not mean that it cannot be used; pinning will tell. A core beyond the machine's is refused.
+                // Isolated cores are not in the inherited mask, so that a core is missing from it
+                // does not mean that it cannot be used; pinning will tell. A core beyond the
+                // machine's is refused.
                 let highest = online_cores()
                     .unwrap_or_else(|| allowed.iter().max().map_or(1, |core| core + 1));
                 if let Some(core) = list.iter().find(|core| **core >= highest) {

@@ -1,4 +1,5 @@
-//! Edges of the graph with the type of their records: where the ends of the rings are kept until the cores take them.
+//! Edges of the graph with the type of their records: where the ends of the rings are kept until
+//! the cores take them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,8 +30,8 @@ impl<T> Edge<T> {
     fn ends<R>(&self, context: &TaskContext, take: impl FnOnce(&mut Ends<T>) -> R) -> R {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let (cores, capacity) = (context.cores as usize, context.ring_capacity);
-        // Settled while the graph was built, long before the threads of the cores were started. A ring
-        // that nobody writes would never end.
+        // Settled while the graph was built, long before the threads of the cores were started. A
+        // ring that nobody writes would never end.
         let writers = if self.one_writer.load(Ordering::Relaxed) { 1 } else { cores };
         let ends = ends.get_or_insert_with(|| {
             let mut ends: Vec<Ends<T>> = match self.partition {
@@ -106,7 +107,8 @@ pub trait MakeRouter<T>: Send + Sync + 'static {
     fn make(&self, context: &TaskContext) -> Self::Router;
 }
 
-/// Makes [`ByKey`]. The closure is behind a mutex because it is `Send` and is cloned from several threads.
+/// Makes [`ByKey`]. The closure is behind a mutex because it is `Send` and is cloned from several
+/// threads.
 pub struct KeyRouters<F>(Mutex<F>);
 
 impl<T, K: Key, F> MakeRouter<T> for KeyRouters<F>

@@ -24,8 +24,9 @@ impl Alignment {
 
     /// A barrier from a channel; the barrier when this was the last one missing.
     ///
-    /// One with a higher number than the one being aligned replaces it, and releases the channels that
-    /// wait; one with a lower number comes from a checkpoint that was given up, and is ignored.
+    /// One with a higher number than the one being aligned replaces it, and releases the channels
+    /// that wait; one with a lower number comes from a checkpoint that was given up, and is
+    /// ignored.
     pub fn on_barrier(&mut self, channel: usize, barrier: Barrier) -> Option<Barrier> {
         match self.current {
             Some(current) if barrier < current => return None,

@@ -62,7 +62,8 @@ impl<T> Collect<T> for SinkOutput<T> {
     }
 
     fn watermark(&mut self, watermark: Timestamp) {
-        // What the writer has not taken yet is not covered by the watermark: it is told at the next one.
+        // What the writer has not taken yet is not covered by the watermark: it is told at the next
+        // one.
         let told = self.offer().and_then(|()| {
             if self.staged.is_empty() { self.writer.watermark(watermark) } else { Ok(()) }
         });

@@ -1,4 +1,5 @@
-//! The input end that reads a source: splits in turn, event time and watermarks per split, pace, markers.
+//! The input end that reads a source: splits in turn, event time and watermarks per split, pace,
+//! markers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,8 +15,8 @@ use crate::config::Pace;
 use crate::control::Mode;
 use crate::metrics::SourceGauges;
 
-/// The most markers that are sent for times that passed while the source could not run. Those beyond it
-/// would only repeat the same delay.
+/// The most markers that are sent for times that passed while the source could not run. Those
+/// beyond it would only repeat the same delay.
 const MARKERS_BEHIND_MAX: u64 = 8;
 
 /// One open split.

@@ -4,11 +4,13 @@
 //! channel:  aligned --idle--> idle --active--> unaligned --caught up--> aligned
 //! ```
 //!
-//! Only aligned channels hold the watermark back. An idle channel does not; one that is active again but
-//! lies behind what was already sent must first catch up. A channel at [`Timestamp::MAX`] has ended.
+//! Only aligned channels hold the watermark back. An idle channel does not; one that is active
+//! again but lies behind what was already sent must first catch up. A channel at [`Timestamp::MAX`]
+//! has ended.
 //!
-//! Departure from Flink: a channel that has ended is left out of the minimum instead of standing at MAX, so
-//! an ended channel beside an idle one does not close all windows before the idle one has spoken again.
+//! Departure from Flink: a channel that has ended is left out of the minimum instead of standing at
+//! MAX, so an ended channel beside an idle one does not close all windows before the idle one has
+//! spoken again.
 
 use tailwater_core::Timestamp;
 
@@ -57,8 +59,8 @@ impl WatermarkMerge {
         self.sent
     }
 
-    /// A watermark from a channel. Ignored where it is not above the channel's last, and while the channel
-    /// is idle (SEMANTICS 11, 14).
+    /// A watermark from a channel. Ignored where it is not above the channel's last, and while the
+    /// channel is idle (SEMANTICS 11, 14).
     pub fn on_watermark(&mut self, index: usize, watermark: Timestamp) -> Merged {
         let sent = self.sent;
         let channel = &mut self.channels[index];
@@ -110,8 +112,8 @@ impl WatermarkMerge {
         if self.channels.iter().any(anybody) {
             return Merged { watermark: self.rise_to_minimum(), ..Merged::default() };
         }
-        // SEMANTICS 15: all are idle, so the highest watermark seen is let through, whatever the order in
-        // which they fell silent.
+        // SEMANTICS 15: all are idle, so the highest watermark seen is let through, whatever the
+        // order in which they fell silent.
         let idle_ones = self.channels.iter().filter(|channel| channel.status == Status::Idle);
         let highest = idle_ones.map(|channel| channel.watermark).max();
         let watermark = highest.and_then(|highest| self.rise_to(highest));

@@ -77,8 +77,8 @@ fn step(channels: usize) -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// A channel that was never idle holds the output at or below its own watermark; the output never goes
-    /// back; idle and active alternate.
+    /// A channel that was never idle holds the output at or below its own watermark; the output
+    /// never goes back; idle and active alternate.
     #[test]
     fn promises_hold(steps in prop::collection::vec(step(3), 0..120)) {
         let mut merge = WatermarkMerge::new(3);

@@ -41,7 +41,8 @@ where
                 if self.total.summing == Summing::Anew {
                     self.total.clear();
                 }
-                // The last window of all has no successor; the watermark cannot rise past it either.
+                // The last window of all has no successor; the watermark cannot rise past it
+                // either.
                 let next = window.checked_add(1);
                 self.firing = next.map(|window| Firing { window, cursor: None });
                 if next.is_some() {
@@ -58,8 +59,8 @@ where
         }
     }
 
-    /// The first window that is due, not before `window`, and not empty: a watermark that jumps over a
-    /// year does not visit the windows in between.
+    /// The first window that is due, not before `window`, and not empty: a watermark that jumps
+    /// over a year does not visit the windows in between.
     fn next_with_panes(&self, window: i64) -> Option<i64> {
         let index = self.panes.index_of(self.grid.panes(window).0);
         let pane = self.panes.all().get(index)?;

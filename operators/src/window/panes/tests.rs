@@ -1,8 +1,9 @@
-//! Pane windows against a naive model: every record kept in every window of its own, as Flink's rules say.
+//! Pane windows against a naive model: every record kept in every window of its own, as Flink's
+//! rules say.
 //!
-//! Each random script runs five ways: record by record, in batches, with an output that refuses every
-//! other time, with snapshot and restore after each element, and with all of that. The results must agree
-//! with the model element by element.
+//! Each random script runs five ways: record by record, in batches, with an output that refuses
+//! every other time, with snapshot and restore after each element, and with all of that. The
+//! results must agree with the model element by element.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! What a window of several panes adds up to, kept from one window to the next where that is possible.
+//! What a window of several panes adds up to, kept from one window to the next where that is
+//! possible.
 
 use tailwater_core::{Key, Record};
 use tailwater_state::{Pane, Panes, Table};
@@ -60,8 +61,8 @@ impl<K: Key, A: Record> Total<K, A> {
         (self.first, self.last) = (0, -1);
     }
 
-    /// Makes this the sum of the panes from `first` to `last`, neither of which may lie before those of
-    /// the sum so far.
+    /// Makes this the sum of the panes from `first` to `last`, neither of which may lie before
+    /// those of the sum so far.
     pub(super) fn move_to<T, G>(
         &mut self,
         (first, last): (i64, i64),
@@ -80,8 +81,8 @@ impl<K: Key, A: Record> Total<K, A> {
         (self.first, self.last) = (first, last);
     }
 
-    /// Takes the panes before `first` out of a running total. `false`, and a total of no meaning, when
-    /// the aggregate refused.
+    /// Takes the panes before `first` out of a running total. `false`, and a total of no meaning,
+    /// when the aggregate refused.
     fn take_out_before<T, G>(&mut self, first: i64, panes: &Panes<K, A>, aggregator: &G) -> bool
     where
         G: Aggregator<T, Accumulator = A>,
