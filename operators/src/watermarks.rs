@@ -111,7 +111,7 @@ where
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<T>) {
         let at = blame("event_time", at, || (self.time)(&value));
-        self.generator.on_record(&value, at);
+        blame("event_time", at, || self.generator.on_record(&value, at));
         out.record(at, value);
     }
 

@@ -124,7 +124,8 @@ impl Local {
         if self.ring_capacity == 0 || self.batch_max == 0 {
             return Err(Error::configuration("ring_capacity and batch_max must be at least 1"));
         }
-        if let Some(Span(..=0)) = self.marker_interval.or(self.barrier_interval) {
+        let intervals = [self.marker_interval, self.barrier_interval];
+        if intervals.iter().any(|interval| matches!(interval, Some(Span(..=0)))) {
             return Err(Error::configuration("an interval must be longer than nothing"));
         }
         Ok(())

@@ -17,6 +17,7 @@ use tailwater_network::Parker;
 use super::driver_threads::run_loop;
 use super::{CoreOutcome, Shared};
 use crate::config::Driver;
+use crate::graph::Graph;
 use crate::latency::Floor;
 
 /// Longer than any run of the reactor: the timer must never fire (see the head of this file).
@@ -48,6 +49,7 @@ pub(super) fn choose(wanted: Driver, warnings: &mut Vec<String>) -> Driver {
 
 pub(super) fn run(
     shared: &Shared,
+    graph: &Graph,
     core: u32,
     parker: Arc<Parker>,
     all_ready: &Barrier,
@@ -63,7 +65,7 @@ pub(super) fn run(
             return Ok(CoreOutcome { core, floor: Floor::default() });
         }
     };
-    run_loop(shared, core, &parker, all_ready, || executor.run(async {}))
+    run_loop(shared, graph, core, &parker, all_ready, || executor.run(async {}))
 }
 
 fn executor(placement: Placement) -> Result<LocalExecutor> {

@@ -10,6 +10,7 @@ use tailwater_operators::Waker;
 use super::duty_cycle::DutyCycle;
 use super::{CoreOutcome, Shared};
 use crate::control::Mode;
+use crate::graph::Graph;
 use crate::latency::Floor;
 use crate::task::{Progress, Step};
 
@@ -17,13 +18,17 @@ use crate::task::{Progress, Step};
 const TICK_NS_MAX: u64 = 5_000;
 
 /// Starts the one thread.
-pub(super) fn spawn(shared: &Shared, seed: u64) -> Result<JoinHandle<Vec<CoreOutcome>>> {
+pub(super) fn spawn(
+    shared: &Shared,
+    graph: Graph,
+    seed: u64,
+) -> Result<JoinHandle<Vec<CoreOutcome>>> {
     let mut shared = shared.clone();
     let clock = ManualClock::at(1);
     shared.clock = Arc::new(clock.clone());
     std::thread::Builder::new()
         .name("tailwater-seeded".to_owned())
-        .spawn(move || match run(&shared, &clock, seed) {
+        .spawn(move || match run(&shared, &graph, &clock, seed) {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 shared.control.fail(error.context(format!("the run with seed {seed} failed")));
@@ -33,11 +38,11 @@ pub(super) fn spawn(shared: &Shared, seed: u64) -> Result<JoinHandle<Vec<CoreOut
         .map_err(|cause| Error::io("cannot start the seeded driver's thread", cause))
 }
 
-fn run(shared: &Shared, clock: &ManualClock, seed: u64) -> Result<Vec<CoreOutcome>> {
+fn run(shared: &Shared, graph: &Graph, clock: &ManualClock, seed: u64) -> Result<Vec<CoreOutcome>> {
     let mut random = Random::from_seed(seed);
     let mut cores = Vec::new();
     for core in 0..shared.placement.cores {
-        let tasks = shared.open_tasks(core, Waker::none())?;
+        let tasks = shared.open_tasks(graph, core, Waker::none())?;
         let gauges = shared.cores[core as usize].clone();
         cores.push(DutyCycle::new(tasks, gauges, Floor::default()));
     }

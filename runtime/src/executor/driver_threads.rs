@@ -11,6 +11,7 @@ use super::duty_cycle::DutyCycle;
 use super::{CoreOutcome, Shared};
 use crate::config::Idle;
 use crate::control::Mode;
+use crate::graph::Graph;
 use crate::latency::Floor;
 use crate::task::Progress;
 
@@ -24,6 +25,7 @@ const HOUSEKEEPING_NS: u64 = 1_000_000;
 
 pub(super) fn run(
     shared: &Shared,
+    graph: &Graph,
     core: u32,
     parker: Arc<Parker>,
     all_ready: &Barrier,
@@ -31,12 +33,13 @@ pub(super) fn run(
     if let Some(cpu) = shared.placement.cpu(core) {
         core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
     }
-    run_loop(shared, core, &parker, all_ready, || {})
+    run_loop(shared, graph, core, &parker, all_ready, || {})
 }
 
 /// The loop of a data core; `housekeeping` is called about once a millisecond.
 pub(super) fn run_loop(
     shared: &Shared,
+    graph: &Graph,
     core: u32,
     parker: &Arc<Parker>,
     all_ready: &Barrier,
@@ -56,7 +59,7 @@ pub(super) fn run_loop(
     };
     // No record flows before every core has opened its tasks, so that an input or output that cannot be
     // opened stops the job before its first record.
-    let tasks = shared.open_tasks(core, waker).unwrap_or_else(|error| {
+    let tasks = shared.open_tasks(graph, core, waker).unwrap_or_else(|error| {
         shared.control.fail(error);
         Vec::new()
     });

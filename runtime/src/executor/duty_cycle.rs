@@ -35,14 +35,15 @@ impl DutyCycle {
             budget: shared.local.batch_max,
         };
         let mut progress = Progress::Done;
-        let mut ended = false;
-        for task in &mut self.tasks {
+        let mut index = 0;
+        while let Some(task) = self.tasks.get_mut(index) {
             let stepped = step_task(task, &step)?;
-            ended |= stepped == Progress::Done;
             progress = progress.max(stepped);
-        }
-        if ended {
-            self.tasks.retain_mut(|task| !matches!(step_task(task, &step), Ok(Progress::Done)));
+            if stepped == Progress::Done {
+                self.tasks.remove(index);
+            } else {
+                index += 1;
+            }
         }
         self.last = Some((now_ns, progress));
         Ok(progress)

@@ -93,7 +93,7 @@ impl JobHandle {
     pub fn join(mut self) -> Result<Report> {
         let outcomes = self.wait();
         match self.shared.control.take_failure() {
-            Some(error) => Err(error.context(format!("job `{}` failed", self.shared.graph.name))),
+            Some(error) => Err(error.context(format!("job `{}` failed", self.shared.outline.name))),
             None => Ok(self.report(outcomes)),
         }
     }
@@ -125,13 +125,7 @@ impl JobHandle {
             let pair = by_pair.entry((entry.source, entry.sink.clone())).or_insert_with(histogram);
             let _ = pair.add(&entry.histogram);
         }
-        let source_names: Vec<_> = shared
-            .graph
-            .nodes
-            .iter()
-            .filter(|node| node.is_source)
-            .map(|node| &node.name)
-            .collect();
+        let source_names = &shared.outline.sources;
         let latency = by_pair.into_iter().map(|((source, sink), histogram)| LatencySummary {
             source: source_names
                 .get(source as usize)
@@ -153,9 +147,9 @@ impl JobHandle {
             .filter(|(name, _)| name.ends_with(".records_out"))
             .map(|(_, n)| n)
             .sum();
-        let objectives = &shared.graph.objectives;
+        let objectives = &shared.outline.objectives;
         Report {
-            job: shared.graph.name.clone(),
+            job: shared.outline.name.clone(),
             driver: match self.driver {
                 Driver::Glommio => "glommio".to_owned(),
                 Driver::Threads => "threads".to_owned(),

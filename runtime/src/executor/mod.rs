@@ -7,6 +7,7 @@ mod duty_cycle;
 pub mod handle;
 pub mod placement;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::JoinHandle;
 
@@ -16,7 +17,7 @@ use tailwater_operators::Waker;
 
 use crate::checkpoint::SnapshotTaker;
 use crate::clock::SystemClock;
-use crate::config::{Driver, Idle, Local};
+use crate::config::{Driver, Idle, Local, Objective};
 use crate::control::Control;
 use crate::graph::Graph;
 use crate::latency::{Floor, LatencyLog};
@@ -29,7 +30,7 @@ use placement::Placement;
 /// Everything that the cores of one running job share.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    graph: Arc<Graph>,
+    outline: Arc<Outline>,
     local: Arc<Local>,
     placement: Arc<Placement>,
     key_groups: KeyGroups,
@@ -42,6 +43,27 @@ pub(crate) struct Shared {
     snapshots: Arc<dyn SnapshotTaker>,
     /// When the first core was ready to work, after the machine's floor was measured.
     ready_ns: Arc<OnceLock<u64>>,
+}
+
+/// What reports need of a job's graph.
+///
+/// The graph itself belongs to the cores and goes with the last of them, so that sources and sinks which
+/// somebody outside waits for end with the job, whoever still holds its handle.
+pub(crate) struct Outline {
+    name: String,
+    sources: Vec<Arc<str>>,
+    objectives: Vec<Objective>,
+}
+
+impl Outline {
+    fn of(graph: &Graph) -> Self {
+        let sources = graph.nodes.iter().filter(|node| node.is_source);
+        Self {
+            name: graph.name.clone(),
+            sources: sources.map(|node| node.name.clone()).collect(),
+            objectives: graph.objectives.clone(),
+        }
+    }
 }
 
 /// What a core leaves behind.
@@ -72,11 +94,20 @@ impl Shared {
     }
 
     /// The tasks of one core, opened on the thread that calls.
-    fn open_tasks(&self, core: u32, waker: Waker) -> Result<Vec<Box<dyn Task>>> {
+    fn open_tasks(&self, graph: &Graph, core: u32, waker: Waker) -> Result<Vec<Box<dyn Task>>> {
         let context = self.task_context(core, waker);
         let mut tasks = Vec::new();
-        for (node, info) in self.graph.nodes.iter().enumerate() {
-            tasks.extend(info.plan.open(node as u32, &info.name, &context)?);
+        for (node, info) in graph.nodes.iter().enumerate() {
+            // Sources, sinks and the clones of closures are user code; the other cores wait for this one,
+            // so a panic must not leave it.
+            let open = || info.plan.open(node as u32, &info.name, &context);
+            match catch_unwind(AssertUnwindSafe(open)) {
+                Ok(opened) => tasks.extend(opened?),
+                Err(payload) => {
+                    let error = panic_error(&info.name, &*payload);
+                    return Err(error.context(format!("cannot open task `{}`", info.name)));
+                }
+            }
         }
         // Downstream first: what a round emits is seen in the same round by nobody, in the next by all,
         // and rings are emptied before they are filled again.
@@ -107,7 +138,7 @@ pub fn start(graph: Graph, local: Local, snapshots: Arc<dyn SnapshotTaker>) -> R
     let mut warnings = placement.warnings.clone();
     let driver = driver_glommio::choose(local.driver, &mut warnings);
     let shared = Shared {
-        graph: Arc::new(graph),
+        outline: Arc::new(Outline::of(&graph)),
         local: Arc::new(local),
         placement: Arc::new(placement),
         key_groups,
@@ -121,27 +152,32 @@ pub fn start(graph: Graph, local: Local, snapshots: Arc<dyn SnapshotTaker>) -> R
         ready_ns: Arc::default(),
     };
     let threads = match driver {
-        Driver::Seeded(seed) => vec![driver_seeded::spawn(&shared, seed)?],
-        Driver::Threads => spawn_cores(&shared, driver_threads::run)?,
-        Driver::Glommio => spawn_cores(&shared, driver_glommio::run)?,
+        Driver::Seeded(seed) => vec![driver_seeded::spawn(&shared, graph, seed)?],
+        Driver::Threads => spawn_cores(&shared, graph, driver_threads::run)?,
+        Driver::Glommio => spawn_cores(&shared, graph, driver_glommio::run)?,
     };
     Ok(JobHandle::new(shared, driver, threads, warnings))
 }
 
 /// What a core's thread runs until the job ends.
-type RunCore = fn(&Shared, u32, Arc<Parker>, &Barrier) -> Result<CoreOutcome>;
+type RunCore = fn(&Shared, &Graph, u32, Arc<Parker>, &Barrier) -> Result<CoreOutcome>;
 
-fn spawn_cores(shared: &Shared, run: RunCore) -> Result<Vec<JoinHandle<Vec<CoreOutcome>>>> {
+fn spawn_cores(
+    shared: &Shared,
+    graph: Graph,
+    run: RunCore,
+) -> Result<Vec<JoinHandle<Vec<CoreOutcome>>>> {
+    let graph = Arc::new(graph);
     let cores = shared.placement.cores;
     // No core opens its tasks before all can be woken.
     let all_ready = Arc::new(Barrier::new(cores as usize));
     let mut threads = Vec::new();
     for core in 0..cores {
-        let (of_core, ready) = (shared.clone(), all_ready.clone());
+        let (of_core, ready, graph) = (shared.clone(), all_ready.clone(), graph.clone());
         let body = move || {
             let parker = Arc::new(Parker::for_this_thread());
             of_core.control.register_parker(core, parker.clone());
-            match run(&of_core, core, parker, &ready) {
+            match run(&of_core, &graph, core, parker, &ready) {
                 Ok(outcome) => vec![outcome],
                 Err(error) => {
                     of_core.control.fail(error);
@@ -153,13 +189,17 @@ fn spawn_cores(shared: &Shared, run: RunCore) -> Result<Vec<JoinHandle<Vec<CoreO
         match std::thread::Builder::new().name(name).spawn(body) {
             Ok(thread) => threads.push(thread),
             Err(cause) => {
+                shared.control.abort();
                 // The threads that wait for this one must not wait for ever: they are released by
-                // threads that only wait with them.
+                // threads that only wait with them, once for "can be woken", once for "has opened".
                 for _ in core..cores {
                     let all_ready = all_ready.clone();
-                    let _ = std::thread::Builder::new().spawn(move || all_ready.wait());
+                    let wait = move || {
+                        all_ready.wait();
+                        all_ready.wait();
+                    };
+                    let _ = std::thread::Builder::new().spawn(wait);
                 }
-                shared.control.abort();
                 return Err(Error::io("cannot start a thread for a core", cause));
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tailwater_core::{Clock, Control, Counter, Error, Result, Stamped, Timestamp};
+use tailwater_operators::blame::blame;
 use tailwater_operators::{Collect, Sink, SinkContext, SinkWriter};
 
 use super::{Output, OutputPlan, TaskContext};
@@ -15,6 +16,7 @@ const STAGED_MAX: usize = 1024;
 
 /// One writer of a sink, on one core.
 pub struct SinkOutput<T> {
+    name: Arc<str>,
     writer: Box<dyn SinkWriter<T>>,
     staged: Vec<Stamped<T>>,
     clock: Arc<dyn Clock>,
@@ -23,11 +25,18 @@ pub struct SinkOutput<T> {
     failure: Option<Error>,
 }
 
+#[cold]
+fn sink_failed(name: &str, error: Error) -> Error {
+    error.context(format!("sink `{name}` failed"))
+}
+
 impl<T> SinkOutput<T> {
     fn offer(&mut self) -> Result<()> {
         let before = self.staged.len();
         if before > 0 {
-            self.writer.write(&mut self.staged)?;
+            let Self { name, writer, staged, .. } = self;
+            blame(name, Timestamp::NONE, || writer.write(staged))
+                .map_err(|error| sink_failed(name, error))?;
             self.records.add((before - self.staged.len()) as u64);
         }
         Ok(())
@@ -65,7 +74,12 @@ impl<T> Collect<T> for SinkOutput<T> {
         // What the writer has not taken yet is not covered by the watermark: it is told at the next
         // one.
         let told = self.offer().and_then(|()| {
-            if self.staged.is_empty() { self.writer.watermark(watermark) } else { Ok(()) }
+            if !self.staged.is_empty() {
+                return Ok(());
+            }
+            let Self { name, writer, .. } = self;
+            blame(name, watermark, || writer.watermark(watermark))
+                .map_err(|error| sink_failed(name, error))
         });
         if let Err(error) = told {
             self.fail(error);
@@ -100,7 +114,11 @@ impl<T> Output<T> for SinkOutput<T> {
 
     fn close(&mut self) -> Result<bool> {
         self.offer()?;
-        Ok(self.staged.is_empty() && self.writer.close()?)
+        if !self.staged.is_empty() {
+            return Ok(false);
+        }
+        let Self { name, writer, .. } = self;
+        blame(name, Timestamp::NONE, || writer.close()).map_err(|error| sink_failed(name, error))
     }
 
     fn take_failure(&mut self) -> Option<Error> {
@@ -144,6 +162,7 @@ impl<T: 'static, S: Sink<T>> OutputPlan<T> for SinkPlan<S> {
         let writer = writer
             .map_err(|error| error.context(format!("cannot open the sink `{}`", self.name)))?;
         Ok(SinkOutput {
+            name: self.name.clone(),
             writer,
             staged: Vec::with_capacity(STAGED_MAX),
             clock: context.clock.clone(),

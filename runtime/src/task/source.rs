@@ -21,6 +21,7 @@ const MARKERS_BEHIND_MAX: u64 = 8;
 
 /// One open split.
 struct Split<T, G> {
+    name: String,
     reader: Box<dyn SplitReader<T>>,
     /// There, but while a batch is stamped.
     generator: Option<G>,
@@ -33,6 +34,17 @@ struct Split<T, G> {
     idle: bool,
     ended: bool,
     finished: bool,
+}
+
+impl<T, G> Split<T, G> {
+    /// Polls the reader, and names source and split where it fails.
+    #[inline]
+    fn poll(&mut self, source: &str, limit: usize, values: &mut Vec<T>) -> Result<Polled> {
+        let polled = blame(source, Timestamp::NONE, || self.reader.poll(limit, values));
+        polled.map_err(|error| {
+            error.context(format!("cannot read `{}` of source `{source}`", self.name))
+        })
+    }
 }
 
 /// The moment at which a source's pace began: shared by all its splits on all cores.
@@ -87,7 +99,7 @@ where
             return self.read_by_event_time(index, step, limit, speed);
         }
         if limit > 0 && !split.ended {
-            split.ended = split.reader.poll(limit, &mut self.values)? == Polled::Finished;
+            split.ended = split.poll(&self.name, limit, &mut self.values)? == Polled::Finished;
         }
         split.finished = split.ended;
         Ok(())
@@ -103,7 +115,7 @@ where
     ) -> Result<()> {
         let split = &mut self.splits[index];
         if split.ahead.is_empty() && !split.ended {
-            split.ended = split.reader.poll(limit, &mut self.values)? == Polled::Finished;
+            split.ended = split.poll(&self.name, limit, &mut self.values)? == Polled::Finished;
             split.ahead.extend(self.values.drain(..));
         }
         let started = *self.origin.started_ns.get_or_init(|| step.now_ns);
@@ -148,7 +160,7 @@ where
         let Some(mut generator) = split.generator.take() else { return };
         batch.extend(self.values.drain(..).map(|value| {
             let at = blame(name, Timestamp::NONE, || time(&value));
-            generator.on_record(&value, at);
+            blame(name, at, || generator.on_record(&value, at));
             newest = newest.max(at);
             Stamped { at, value }
         }));
@@ -339,6 +351,7 @@ where
                     error.context(format!("cannot open `{split}` of source `{}`", self.name))
                 })?;
                 Ok(Split {
+                    name: names[split].clone(),
                     reader,
                     generator: Some(generator.clone()),
                     ahead: VecDeque::new(),
