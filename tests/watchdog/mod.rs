@@ -1,0 +1,23 @@
+//! A watchdog: a test that hangs ends the test program with a message instead.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// Runs `body`; when it takes longer than `secs` seconds, says so and aborts the test program, because a
+/// thread that hangs cannot be ended in any other way.
+#[allow(clippy::print_stderr)] // The message must come out although the test never ends.
+pub fn within<R>(secs: u64, what: &str, body: impl FnOnce() -> R) -> R {
+    let (ended, is_ended) = channel::<()>();
+    let what = what.to_owned();
+    let dog = std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        if is_ended.recv_timeout(Duration::from_secs(secs)) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{what}: not done within {secs} s");
+            std::process::abort();
+        }
+    });
+    let dog = dog.expect("a thread for the watchdog");
+    let result = body();
+    drop(ended);
+    dog.join().expect("the watchdog has nothing to panic about");
+    result
+}
