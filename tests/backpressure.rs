@@ -106,8 +106,7 @@ fn cores_that_park_are_not_forgotten() {
     const COUNT: u64 = 1_000;
     for driver in [Driver::Threads, Driver::Glommio] {
         for cores in [1, 3] {
-            let local =
-                Local { driver, idle: Idle::Park, ring_capacity: 8, ..Local::cores(cores) };
+            let local = Local { driver, idle: Idle::Park, ring_capacity: 8, ..Local::cores(cores) };
             let how = format!("{driver:?}, {cores} cores");
             let flow = Flow::default();
             let job = Job::new("parked");

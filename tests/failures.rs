@@ -122,10 +122,7 @@ fn panics_of_keyed_operators_and_windows() {
             .sink(collect().sink());
     });
     fails(ErrorKind::User, &story("`reduce`"), |job| {
-        stamped(job)
-            .key_by(|n| n % 7)
-            .reduce(|_, n| fail_at_bad(&n))
-            .sink(collect().sink());
+        stamped(job).key_by(|n| n % 7).reduce(|_, n| fail_at_bad(&n)).sink(collect().sink());
     });
     fails(ErrorKind::User, &["no good", "the record at "], |job| {
         stamped(job)

@@ -45,9 +45,9 @@ fn run(windows: Sliding, accounts: u64, way: Way, local: Local) -> Vec<(u64, i64
     let total = |a: &Trade, b: &Trade| Trade { amount: a.amount + b.amount, ..a.clone() };
     match way {
         Way::Direct => {
-            windowed.without_local_aggregation().reduce(total).sink(results.sink());
+            windowed.without_local_aggregation().reduce(total).sink(results.clone());
         }
-        Way::Local => windowed.reduce(total).sink(results.sink()),
+        Way::Local => windowed.reduce(total).sink(results.clone()),
     }
     let report = job.run(local).unwrap();
     assert_eq!((report.records, report.late()), (TRADES, 0));

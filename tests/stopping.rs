@@ -44,7 +44,7 @@ fn windows_of(
         .key_by(|number| number % 7)
         .window(Tumbling::of(10.millis()))
         .aggregate(count())
-        .sink(results.sink());
+        .sink(results.clone());
     job
 }
 
@@ -102,10 +102,12 @@ fn a_stop_waits_for_a_sink_that_is_not_ready() {
     let job = Job::new("gate");
     job.source(source).unstamped().key_by(|number| *number).records().sink(sink_fn(move |_| {
         let (ready, results) = of_sink.clone();
-        let mut inner = tailwater::operators::Sink::open(&results.sink(), &context())?;
-        Ok(move |batch: &mut Vec<Stamped<u64>>| {
-            if ready.load(Relaxed) { inner.write(batch) } else { Ok(()) }
-        })
+        let mut inner = tailwater::operators::Sink::open(&results.clone(), &context())?;
+        Ok(
+            move |batch: &mut Vec<Stamped<u64>>| {
+                if ready.load(Relaxed) { inner.write(batch) } else { Ok(()) }
+            },
+        )
     }));
     let report = within(60, "a closed gate", || {
         let handle =
