@@ -31,7 +31,7 @@ use super::panes::{GROUP_LEN, HotPane};
 use crate::blame::blame;
 use crate::{Aggregator, Collect, Description, Operator, Sliding};
 
-/// How many records must have been flushed before their reduction is judged.
+/// How many records must have been summed up before their reduction is judged.
 pub const JUDGED_RECORDS_MIN: u64 = 1024;
 /// With fewer records in a partial on average, panes pass for a while.
 pub const RECORDS_OF_A_PARTIAL_MIN: u64 = 2;
@@ -53,16 +53,8 @@ pub const PASSED_PANES: i64 = 16;
 pub struct Partial<K, A> {
     /// The key.
     pub key: K,
-    /// How many records are in it.
-    pub records: u64,
     /// What they add up to.
     pub accumulator: A,
-}
-
-/// What is held for a key in a pane.
-struct Held<A> {
-    records: u64,
-    accumulator: A,
 }
 
 /// Sums up records by key and pane on the core that they lie on, and emits a [`Partial`] for each when the
@@ -76,14 +68,14 @@ pub struct LocalPanes<K, T, F, G: Aggregator<T>> {
     judged_records_min: u64,
 
     watermark: Timestamp,
-    panes: Panes<K, Held<G::Accumulator>>,
+    panes: Panes<K, G::Accumulator>,
     hot: HotPane,
     /// The span of time whose records pass.
     passed: HotPane,
     /// The pane that is being emitted, and where the walk over its keys stands.
     flushing: Option<(usize, usize)>,
-    /// Records and partials flushed since the last judgement.
-    flushed: (u64, u64),
+    /// Records summed up and partials emitted since the last judgement.
+    judged: (u64, u64),
     /// Hashes and keys of the group in hand; empty between calls.
     staged: Vec<(u64, K)>,
     /// Records of the group in hand that pass; empty between calls.
@@ -120,7 +112,7 @@ where
             hot: HotPane::NONE,
             passed: HotPane::NONE,
             flushing: None,
-            flushed: (0, 0),
+            judged: (0, 0),
             staged: Vec::new(),
             passing: Vec::new(),
             types: PhantomData,
@@ -158,10 +150,10 @@ where
         let aggregator = &self.aggregator;
         let table = self.panes.table_mut(self.hot.index);
         blame(&self.name, at, || {
-            let held = table.get_or_insert_with(hash, key, || Held::new(aggregator.create()));
-            held.records += 1;
-            aggregator.add(&mut held.accumulator, value);
+            let accumulator = table.get_or_insert_with(hash, key, || aggregator.create());
+            aggregator.add(accumulator, value);
         });
+        self.judged.0 += 1;
     }
 
     /// A record that goes on at once: in a pane that passes, behind the watermark, or in a gap.
@@ -185,7 +177,7 @@ where
         blame(&self.name, at, || {
             let mut accumulator = self.aggregator.create();
             self.aggregator.add(&mut accumulator, value);
-            Partial { key, records: 1, accumulator }
+            Partial { key, accumulator }
         })
     }
 
@@ -228,11 +220,11 @@ where
                     }
                     blame(&self.name, record.at, || {
                         let aggregator = &self.aggregator;
-                        let held =
-                            pane.get_or_insert_with(hash, key, || Held::new(aggregator.create()));
-                        held.records += 1;
-                        aggregator.add(&mut held.accumulator, &record.value);
+                        let accumulator =
+                            pane.get_or_insert_with(hash, key, || aggregator.create());
+                        aggregator.add(accumulator, &record.value);
                     });
+                    self.judged.0 += 1;
                 }
             } else {
                 other = records.next();
@@ -285,18 +277,13 @@ where
             if last > self.watermark {
                 break;
             }
-            while let Some((next, key, held)) = pane.table.next_from(cursor) {
+            while let Some((next, key, accumulator)) = pane.table.next_from(cursor) {
                 if !out.has_room() {
                     self.flushing = Some((index, cursor));
                     return;
                 }
-                self.flushed.0 += held.records;
-                self.flushed.1 += 1;
-                let partial = Partial {
-                    key: key.clone(),
-                    records: held.records,
-                    accumulator: held.accumulator.clone(),
-                };
+                self.judged.1 += 1;
+                let partial = Partial { key: key.clone(), accumulator: accumulator.clone() };
                 out.record(last, partial);
                 cursor = next;
             }
@@ -312,11 +299,11 @@ where
 
     /// Lets the next panes pass when those just flushed were not worth it.
     fn judge(&mut self) {
-        let (records, partials) = self.flushed;
+        let (records, partials) = self.judged;
         if records < self.judged_records_min {
             return;
         }
-        self.flushed = (0, 0);
+        self.judged = (0, 0);
         let Some(newest) = self.panes.all().last() else { return };
         if records < partials * RECORDS_OF_A_PARTIAL_MIN {
             let first = newest.ordinal.saturating_add(1);
@@ -328,12 +315,6 @@ where
         from.get(state)?.ok_or_else(|| {
             Error::format(format!("the snapshot of `{}` has no `{state}`", self.name))
         })
-    }
-}
-
-impl<A> Held<A> {
-    fn new(accumulator: A) -> Self {
-        Self { records: 0, accumulator }
     }
 }
 
@@ -388,15 +369,15 @@ where
         }
         into.put("windows", &(self.windows.size, self.windows.slide, self.windows.offset))?;
         into.put("watermark", &self.watermark)?;
-        into.put("flushed", &self.flushed)?;
+        into.put("judged", &self.judged)?;
         into.put("passed", &(self.passed.first, self.passed.len))?;
         let ordinals: Vec<i64> = self.panes.all().iter().map(|pane| pane.ordinal).collect();
         into.put("panes", &ordinals)?;
         for pane in self.panes.all() {
-            let entries: Vec<(K, u64, G::Accumulator)> = pane
+            let entries: Vec<(K, G::Accumulator)> = pane
                 .table
                 .iter()
-                .map(|(_, key, held)| (key.clone(), held.records, held.accumulator.clone()))
+                .map(|(_, key, accumulator)| (key.clone(), accumulator.clone()))
                 .collect();
             into.put(&format!("pane {}", pane.ordinal), &entries)?;
         }
@@ -414,18 +395,17 @@ where
             )));
         }
         self.watermark = self.expect("watermark", from)?;
-        self.flushed = self.expect("flushed", from)?;
+        self.judged = self.expect("judged", from)?;
         let (first, len) = self.expect("passed", from)?;
         self.passed = HotPane { first, len, index: 0 };
         self.hot = HotPane::NONE;
         for ordinal in self.expect::<Vec<i64>>("panes", from)? {
             let state = format!("pane {ordinal}");
-            let entries = self.expect::<Vec<(K, u64, G::Accumulator)>>(&state, from)?;
+            let entries = self.expect::<Vec<(K, G::Accumulator)>>(&state, from)?;
             let index = self.panes.get_or_create(ordinal);
             let table = self.panes.table_mut(index);
-            for (key, records, accumulator) in entries {
-                let held = Held { records, accumulator };
-                table.get_or_insert_with(stable_hash(&key), key, || held);
+            for (key, accumulator) in entries {
+                table.get_or_insert_with(stable_hash(&key), key, || accumulator);
             }
         }
         Ok(())
