@@ -119,7 +119,8 @@ impl<K, V> Table<K, V> {
     pub fn prefetch(&self, hash: u64) {
         let slot = self.slots.as_ptr().wrapping_add(self.home(tag_of(hash)));
         prefetch_line(slot.cast());
-        if size_of::<Slot<K, V>>() > CACHE_LINE / 2 {
+        // Slots start at a cache line, so one whose size divides it lies in one.
+        if !CACHE_LINE.is_multiple_of(size_of::<Slot<K, V>>()) {
             prefetch_line(slot.cast::<u8>().wrapping_add(size_of::<Slot<K, V>>() - 1));
         }
     }
@@ -249,7 +250,9 @@ impl<K: Eq, V> Table<K, V> {
         let mask = self.mask();
         let mut index = home(tag, mask);
         loop {
-            let slot = &self.slots[index];
+            // SAFETY: there are slots (`grow` made some where `len_max` was zero), their number is a power
+            // of two, and `index` was masked to be below it.
+            let slot = unsafe { self.slots.get_unchecked(index) };
             if slot.tag == tag && *slot.key() == key {
                 break;
             }
@@ -259,7 +262,8 @@ impl<K: Eq, V> Table<K, V> {
             }
             index = (index + 1) & mask;
         }
-        self.slots[index].value_mut()
+        // SAFETY: as above.
+        unsafe { self.slots.get_unchecked_mut(index) }.value_mut()
     }
 
     fn fill(&mut self, index: usize, tag: u32, key: K, value: V) {

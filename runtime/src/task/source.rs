@@ -154,17 +154,17 @@ where
         }
         split.emitted += self.values.len() as u64;
         self.gauges.records.add(self.values.len() as u64);
-        let mut newest = Timestamp::MIN;
         let (name, time) = (&self.name, &mut self.time);
         // In a local for the length of the batch, so that its state stays in registers.
         let Some(mut generator) = split.generator.take() else { return };
         batch.extend(self.values.drain(..).map(|value| {
             let at = blame(name, Timestamp::NONE, || time(&value));
             blame(name, at, || generator.on_record(&value, at));
-            newest = newest.max(at);
             Stamped { at, value }
         }));
         split.generator = Some(generator);
+        // The gauge is for people: the last record of a batch stands for all of it.
+        let newest = batch.last().map_or(Timestamp::MIN, |record| record.at);
         if newest.0 > self.gauges.newest.get() {
             self.gauges.newest.set(newest.0);
         }
