@@ -72,3 +72,12 @@ pub use tailwater_runtime::{
 
 #[doc(hidden)]
 pub use {rkyv, serde};
+
+/// The pages of `docs/` whose code is compiled and run with the tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../docs/embedding.md")]
+    struct Embedding;
+    #[doc = include_str!("../docs/latency.md")]
+    struct Latency;
+}
