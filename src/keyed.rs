@@ -8,8 +8,8 @@ use tailwater_operators::{Identity, Operator, Then};
 
 use crate::{Stream, WindowKind, Windowed};
 
-/// A stream computed by the chain `C`, whose records go to the core that owns their key. Where they cross
-/// over is the affair of what is done with them: windows may sum them up before.
+/// A stream computed by the chain `C`, whose records go to the core that owns their key. Where they
+/// cross over is the affair of what is done with them: windows may sum them up before.
 #[must_use = "a stream that leads to no sink computes nothing"]
 pub struct Keyed<K, T: 'static, F, C: Operator<Out = T>> {
     pub(crate) stream: Stream<T, C>,
@@ -48,7 +48,8 @@ where
         Windowed::new(self, windows)
     }
 
-    /// For each record, all records of its key so far combined into one. The first is emitted as it is.
+    /// For each record, all records of its key so far combined into one. The first is emitted as it
+    /// is.
     pub fn reduce<R>(self, combine: R) -> AfterKey<T, Rolling<K, T, F, Reduce<R>>>
     where
         R: FnMut(&T, T) -> T + Clone + Send + 'static,
@@ -67,7 +68,8 @@ where
         self.then(|key| rolling::fold(key, initial, add))
     }
 
-    /// For each record, the first of its key with one field replaced by the sum so far (SEMANTICS 85).
+    /// For each record, the first of its key with one field replaced by the sum so far
+    /// (SEMANTICS 85).
     pub fn sum<V, G, P>(self, get: G, set: P) -> AfterKey<T, Rolling<K, T, F, FieldSum<G, P>>>
     where
         V: rolling::CheckedSum + 'static,
@@ -78,7 +80,8 @@ where
         self.then(|key| rolling::sum(key, get, set))
     }
 
-    /// For each record, the first of its key with one field replaced by the least so far (SEMANTICS 85).
+    /// For each record, the first of its key with one field replaced by the least so far
+    /// (SEMANTICS 85).
     pub fn min<V, G, P>(self, get: G, set: P) -> AfterKey<T, Rolling<K, T, F, FieldExtreme<G, P>>>
     where
         V: Ord + 'static,

@@ -13,11 +13,13 @@ use crate::job::SharedPlan;
 use crate::stream::Fresh;
 use crate::{Keyed, Stream};
 
+/// What the windows of a key emit with an aggregate.
+pub type FiredBy<K, T, G> = Fired<WindowResult<K, <G as Aggregator<T>>::Output>, T>;
+
 /// Windows of one kind, and the operator that keeps them.
 pub trait WindowKind: Copy {
     /// The operator for an aggregate.
-    type Operator<K: Key, T: Record, F, G>: Operator<In = T, Out = Fired<WindowResult<K, G::Output>, T>>
-        + Clone
+    type Operator<K: Key, T: Record, F, G>: Operator<In = T, Out = FiredBy<K, T, G>> + Clone
     where
         F: FnMut(&T) -> K + Clone + Send + 'static,
         G: Aggregator<T>;
@@ -28,8 +30,8 @@ pub trait WindowKind: Copy {
     /// When the spans make no windows.
     fn check(&self) -> Result<()>;
 
-    /// Windows of this kind that are surely well formed: they stand in for refused ones in a job that is
-    /// never run.
+    /// Windows of this kind that are surely well formed: they stand in for refused ones in a job
+    /// that is never run.
     fn well_formed() -> Self;
 
     /// The operator.
@@ -47,8 +49,8 @@ pub trait WindowKind: Copy {
         F: FnMut(&T) -> K + Clone + Send + 'static,
         G: Aggregator<T>;
 
-    /// The results of these windows, records that are too late dropped. Kinds that are kept as panes sum
-    /// them up on each core before the exchange.
+    /// The results of these windows, records that are too late dropped. Kinds that are kept as
+    /// panes sum them up on each core before the exchange.
     fn results<K, T, F, C, G>(
         self,
         keyed: Keyed<K, T, F, C>,
@@ -269,17 +271,17 @@ where
         Self { keyed, windows, lateness: Span::ZERO }
     }
 
-    /// Records that come up to `span` after the watermark has closed their window still count: the window
-    /// is emitted again with them (SEMANTICS 23, 25). Later ones are dropped and counted.
+    /// Records that come up to `span` after the watermark has closed their window still count: the
+    /// window is emitted again with them (SEMANTICS 23, 25). Later ones are dropped and counted.
     pub fn allowed_lateness(mut self, span: Span) -> Self {
         self.lateness = span;
         self
     }
 
-    /// Sends each record to the core that owns its key as it comes. Tumbling and sliding windows otherwise
-    /// sum records up by key on the core that they come to, and send what they add up to when the
-    /// watermark has passed; that is turned off here where the records of a key hardly ever share a window,
-    /// or where their order within it matters to the aggregate.
+    /// Sends each record to the core that owns its key as it comes. Tumbling and sliding windows
+    /// otherwise sum records up by key on the core that they come to, and send what they add up to
+    /// when the watermark has passed; that is turned off here where the records of a key hardly
+    /// ever share a window, or where their order within it matters to the aggregate.
     pub fn without_local_aggregation(self) -> Windowed<K, T, F, C, Direct<W>> {
         let Self { keyed, windows, lateness } = self;
         Windowed { keyed, windows: Direct(windows), lateness }
@@ -304,8 +306,8 @@ where
         windows.results(keyed, aggregate.into_aggregator(), lateness)
     }
 
-    /// As [`aggregate`](Windowed::aggregate), with a second stream of the records that came too late for
-    /// all their windows; they are then not counted as dropped (SEMANTICS 28).
+    /// As [`aggregate`](Windowed::aggregate), with a second stream of the records that came too
+    /// late for all their windows; they are then not counted as dropped (SEMANTICS 28).
     #[allow(clippy::type_complexity)] // A name would hide what comes out.
     pub fn aggregate_with_late<A, M>(
         self,

@@ -1,9 +1,9 @@
 //! A slow sink behind tiny rings loses nothing, deadlocks never, and holds the source back.
 //!
-//! Method: a sink whose writer takes three records at every second call, behind rings of 1 to 8 records, on
-//! each driver and on 1 to 4 cores; every record must arrive once. Memory is counted, not measured: the
-//! source compares how many records it has emitted with how many the sink has taken. A watchdog ends the
-//! test where it hangs.
+//! Method: a sink whose writer takes three records at every second call, behind rings of 1 to 8
+//! records, on each driver and on 1 to 4 cores; every record must arrive once. Memory is counted,
+//! not measured: the source compares how many records it has emitted with how many the sink has
+//! taken. A watchdog ends the test where it hangs.
 
 mod ends;
 mod watchdog;
@@ -145,8 +145,9 @@ fn the_source_does_not_run_ahead() {
             .sink(flow.slow_sink(2_000, |number| *number));
         within(60, &how, || job.run(local)).unwrap();
         flow.assert_all_arrived(COUNT, &how);
-        // Of each ring: what is in it, and the overflow of 256 that stops a task, passed by one batch at
-        // most. Of each sink: 1024 staged records, passed by one batch at most. A batch in each task.
+        // Of each ring: what is in it, and the overflow of 256 that stops a task, passed by one
+        // batch at most. Of each sink: 1024 staged records, passed by one batch at most. A batch in
+        // each task.
         let cores = u64::from(cores);
         let bound = cores * cores * (RING + 256 + BATCH) + cores * (1024 + BATCH + 2 * BATCH);
         let lead = flow.lead_max.load(Relaxed);

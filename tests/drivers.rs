@@ -1,9 +1,10 @@
 //! Every driver gives the same results, and makes progress when executors outnumber cores.
 //!
-//! Method: one keyed job with windows, its count and checksum compared between drivers, idle policies and
-//! numbers of cores. The hang of glommio 0.9 (an executor that is descheduled between arming and reading its
-//! preemption timer parks with work queued) needs contention for the processor: the regression test keeps
-//! more threads busy than there are cores and runs many short jobs beside them, under a watchdog.
+//! Method: one keyed job with windows, its count and checksum compared between drivers, idle
+//! policies and numbers of cores. The hang of glommio 0.9 (an executor that is descheduled between
+//! arming and reading its preemption timer parks with work queued) needs contention for the
+//! processor: the regression test keeps more threads busy than there are cores and runs many short
+//! jobs beside them, under a watchdog.
 
 mod watchdog;
 

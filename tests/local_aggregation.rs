@@ -1,5 +1,6 @@
-//! Windows that are summed up on each core before the exchange give what windows give that are not: on any
-//! number of cores, for hot keys and for keys that hardly repeat, tumbling, sliding and reduced.
+//! Windows that are summed up on each core before the exchange give what windows give that are not:
+//! on any number of cores, for hot keys and for keys that hardly repeat, tumbling, sliding and
+//! reduced.
 
 use tailwater::prelude::*;
 use tailwater_core::random::nth;

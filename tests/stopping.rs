@@ -1,7 +1,7 @@
 //! A job ends when it is told to: drained, aborted, or because nobody holds it any more.
 //!
-//! Method: endless sources; after a stop every record that was read must be in a window that was emitted.
-//! A watchdog ends the test where a job goes on.
+//! Method: endless sources; after a stop every record that was read must be in a window that was
+//! emitted. A watchdog ends the test where a job goes on.
 
 mod ends;
 mod watchdog;
@@ -15,7 +15,8 @@ use tailwater::prelude::*;
 use tailwater::{ErrorKind, JobHandle};
 use watchdog::within;
 
-/// Two splits that never end, in steps of a microsecond. The returned token is held by open readers.
+/// Two splits that never end, in steps of a microsecond. The returned token is held by open
+/// readers.
 fn endless() -> (impl Source<Out = u64>, Arc<()>) {
     let token = Arc::new(());
     let held = token.clone();

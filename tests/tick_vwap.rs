@@ -1,8 +1,8 @@
-//! The `tick-vwap` workload gives the outputs and checksums that are written down for it, on any number of
-//! cores, on every driver, and for any seed of the seeded driver.
+//! The `tick-vwap` workload gives the outputs and checksums that are written down for it, on any
+//! number of cores, on every driver, and for any seed of the seeded driver.
 //!
-//! Method: the workload's formula is written out here once more, as a job of a user's; count and checksum
-//! do not depend on the order of the results.
+//! Method: the workload's formula is written out here once more, as a job of a user's; count and
+//! checksum do not depend on the order of the results.
 
 use tailwater::prelude::*;
 use tailwater_core::random::{mix, nth};

@@ -1,4 +1,5 @@
-//! Sources and sinks made of closures, for tests that need a certain behaviour at the ends of a job.
+//! Sources and sinks made of closures, for tests that need a certain behaviour at the ends of a
+//! job.
 #![allow(dead_code)] // Each test program uses what it needs.
 
 use std::marker::PhantomData;
@@ -15,7 +16,8 @@ pub struct SourceFn<T, O> {
     types: PhantomData<fn() -> T>,
 }
 
-/// A source called `script` with so many splits; a reader appends up to the given number of records.
+/// A source called `script` with so many splits; a reader appends up to the given number of
+/// records.
 pub fn source_fn<T, O, P>(splits: usize, open: O) -> SourceFn<T, O>
 where
     O: Fn(usize) -> Result<P> + Send + Sync + 'static,

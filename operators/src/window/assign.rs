@@ -9,7 +9,8 @@ use super::Window;
 pub struct Tumbling {
     /// The length of a window.
     pub size: Span,
-    /// How far the starts lie behind multiples of the size; less than the size either way (SEMANTICS 2).
+    /// How far the starts lie behind multiples of the size; less than the size either way
+    /// (SEMANTICS 2).
     pub offset: Span,
 }
 

@@ -15,8 +15,8 @@ use crate::graph::Graph;
 use crate::latency::Floor;
 use crate::task::Progress;
 
-/// Empty rounds before a core yields or sleeps: at some 20 ns each, about the time a record takes to arrive
-/// from another core.
+/// Empty rounds before a core yields or sleeps: at some 20 ns each, about the time a record takes
+/// to arrive from another core.
 const EMPTY_ROUNDS_BEFORE_IDLE: u32 = 64;
 /// The longest sleep. Sources without a waker and paces are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(1);
@@ -57,8 +57,8 @@ pub(super) fn run_loop(
         }
         Idle::Spin | Idle::Yield => Waker::none(),
     };
-    // No record flows before every core has opened its tasks, so that an input or output that cannot be
-    // opened stops the job before its first record.
+    // No record flows before every core has opened its tasks, so that an input or output that
+    // cannot be opened stops the job before its first record.
     let tasks = shared.open_tasks(graph, core, waker).unwrap_or_else(|error| {
         shared.control.fail(error);
         Vec::new()

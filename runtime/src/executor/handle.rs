@@ -12,8 +12,8 @@ use crate::latency::{LatencySummary, Percentiles, histogram, judge};
 use crate::metrics::LiveMetrics;
 use crate::report::{CoreReport, Report, SourceReport};
 
-/// A running job. Dropping the handle aborts the job and waits for its threads; [`join`](JobHandle::join)
-/// lets it finish.
+/// A running job. Dropping the handle aborts the job and waits for its threads;
+/// [`join`](JobHandle::join) lets it finish.
 #[must_use = "dropping the handle aborts the job: call `join`"]
 pub struct JobHandle {
     shared: Shared,

@@ -47,8 +47,8 @@ pub(crate) struct Shared {
 
 /// What reports need of a job's graph.
 ///
-/// The graph itself belongs to the cores and goes with the last of them, so that sources and sinks which
-/// somebody outside waits for end with the job, whoever still holds its handle.
+/// The graph itself belongs to the cores and goes with the last of them, so that sources and sinks
+/// which somebody outside waits for end with the job, whoever still holds its handle.
 pub(crate) struct Outline {
     name: String,
     sources: Vec<Arc<str>>,
@@ -98,8 +98,8 @@ impl Shared {
         let context = self.task_context(core, waker);
         let mut tasks = Vec::new();
         for (node, info) in graph.nodes.iter().enumerate() {
-            // Sources, sinks and the clones of closures are user code; the other cores wait for this one,
-            // so a panic must not leave it.
+            // Sources, sinks and the clones of closures are user code; the other cores wait for
+            // this one, so a panic must not leave it.
             let open = || info.plan.open(node as u32, &info.name, &context);
             match catch_unwind(AssertUnwindSafe(open)) {
                 Ok(opened) => tasks.extend(opened?),
@@ -109,8 +109,8 @@ impl Shared {
                 }
             }
         }
-        // Downstream first: what a round emits is seen in the same round by nobody, in the next by all,
-        // and rings are emptied before they are filled again.
+        // Downstream first: what a round emits is seen in the same round by nobody, in the next by
+        // all, and rings are emptied before they are filled again.
         tasks.reverse();
         Ok(tasks)
     }

@@ -12,8 +12,8 @@
 //! in `tests/conformance` agree with Flink's output without exception. Where neither says anything:
 //!
 //! * Merging is always the union of windows that overlap or touch, also for an assigner of the
-//!   user's. A merged window can then not be over already, which Flink has to check for (SEMANTICS
-//!   42).
+//!   user's. A merged window can then not be over already, which Flink has to check for
+//!   (SEMANTICS 42).
 //! * A record whose session equals one that has grown to the same bounds joins it. (Flink's set of
 //!   merging windows forgets there where it keeps the session's state.)
 //! * Timers that a trigger leaves behind are dropped with their window.

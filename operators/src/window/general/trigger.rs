@@ -12,8 +12,8 @@ pub enum Verdict {
     Continue,
     /// The window emits and keeps its contents.
     Fire,
-    /// The window forgets its contents without emitting; trigger state and timers stay (SEMANTICS
-    /// 30).
+    /// The window forgets its contents without emitting; trigger state and timers stay
+    /// (SEMANTICS 30).
     Purge,
     /// The window emits, then forgets its contents.
     FireAndPurge,

@@ -1,15 +1,15 @@
 //! The arithmetic of panes: which one a timestamp falls into, and which windows it is part of.
 //!
-//! Panes are cut where windows start and where they end, and nowhere else, so that there are at most two
-//! in a slide whatever the spans are (their greatest common divisor would give a pane a nanosecond for a
-//! window of 1 s every 999,999,999 ns):
+//! Panes are cut where windows start and where they end, and nowhere else, so that there are at
+//! most two in a slide whatever the spans are (their greatest common divisor would give a pane a
+//! nanosecond for a window of 1 s every 999,999,999 ns):
 //!
 //! ```text
 //! size 50, slide 20       |0        |20       |40       |60        starts
 //! size mod slide = 10     |    |10  |    |30  |    |50  |          ends
 //! pane                    |  0 |  1 |  2 |  3 |  4 |  5 |          window 0 = panes 0..=4
 //!
-//! size 10, slide 20       |0        |20                            pane 0 = window 0; pane 1 is a gap
+//! size 10, slide 20       |0        |20                   pane 0 = window 0; pane 1 is a gap
 //! ```
 
 use tailwater_core::{Error, Result, Timestamp};
@@ -17,8 +17,8 @@ use tailwater_core::{Error, Result, Timestamp};
 use super::HotPane;
 use crate::window::{Sliding, Window};
 
-/// The most windows that one record may fall into. Beyond it, late records and firings would take so long
-/// that the job is surely a mistake of units.
+/// The most windows that one record may fall into. Beyond it, late records and firings would take
+/// so long that the job is surely a mistake of units.
 const WINDOWS_OF_A_RECORD_MAX: i64 = 1 << 20;
 
 /// Windows and panes by number. Window `w` starts `w` slides after the offset.
@@ -27,7 +27,8 @@ pub(in crate::window) struct Grid {
     windows: Sliding,
     /// How many whole slides a window is long.
     whole: i64,
-    /// How far into a slide windows end; zero where they end as others start: then a slide is one pane.
+    /// How far into a slide windows end; zero where they end as others start: then a slide is one
+    /// pane.
     cut: i64,
 }
 
@@ -82,7 +83,8 @@ impl Grid {
         if pane & 1 == 0 { (clamp(start), clamp(cut - 1)) } else { (clamp(cut), clamp(end - 1)) }
     }
 
-    /// The instants from the start of pane `first` to the end of pane `last`, which may not lie before it.
+    /// The instants from the start of pane `first` to the end of pane `last`, which may not lie
+    /// before it.
     pub(in crate::window) fn span(&self, first: i64, last: i64) -> HotPane {
         // No record has the timestamp that stands for none.
         let start = self.bounds(first).0.max(Timestamp(i64::MIN + 1));
@@ -90,7 +92,8 @@ impl Grid {
         HotPane { first: start.0, len: end.0.abs_diff(start.0) + 1, index: 0 }
     }
 
-    /// The first of the windows that a pane is part of; above the last one for a gap between windows.
+    /// The first of the windows that a pane is part of; above the last one for a gap between
+    /// windows.
     #[inline]
     pub(in crate::window) fn first_window(&self, pane: i64) -> i64 {
         if self.cut == 0 {
@@ -123,8 +126,8 @@ impl Grid {
         Window { start: clamp(start), end: clamp(start + i128::from(self.windows.size.0)) }
     }
 
-    /// The last window whose results are due, `delay` after its last instant, when the watermark is at
-    /// `watermark`: it and all before it are due.
+    /// The last window whose results are due, `delay` after its last instant, when the watermark is
+    /// at `watermark`: it and all before it are due.
     pub(in crate::window) fn last_due(&self, watermark: Timestamp, delay: i64) -> i64 {
         // An end beyond the end of time is cut off there, and a sum of times saturates there.
         if watermark == Timestamp::MAX || (watermark.0 == i64::MAX - 1 && delay == 0) {

@@ -1,4 +1,5 @@
-//! Records behind the watermark: late for all their windows, for some, or allowed and fired at once.
+//! Records behind the watermark: late for all their windows, for some, or allowed and fired at
+//! once.
 
 use tailwater_core::{Error, Key, Record, Timestamp};
 

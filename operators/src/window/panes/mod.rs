@@ -1,9 +1,11 @@
-//! Sliding and tumbling windows of event time, kept as panes: the fast path for incremental aggregates.
+//! Sliding and tumbling windows of event time, kept as panes: the fast path for incremental
+//! aggregates.
 //!
-//! Each slice of time has a small table of its own, and a record touches one slot of one of them. A window
-//! is a run of panes: one for tumbling windows; otherwise a running total that takes in the panes that
-//! enter and takes out those that leave, where the aggregate can subtract, and else the sum of its panes.
-//! The trigger is the default one of event time; sessions and other triggers are another operator's.
+//! Each slice of time has a small table of its own, and a record touches one slot of one of them. A
+//! window is a run of panes: one for tumbling windows; otherwise a running total that takes in the
+//! panes that enter and takes out those that leave, where the aggregate can subtract, and else the
+//! sum of its panes. The trigger is the default one of event time; sessions and other triggers are
+//! another operator's.
 
 mod fire;
 pub(super) mod grid;
@@ -27,14 +29,16 @@ use crate::{
     WindowResult,
 };
 
-/// Records whose slots are asked for at once: enough to hide a miss of the last cache behind the others,
-/// few enough that the first has not been pushed out again.
+/// Records whose slots are asked for at once: enough to hide a miss of the last cache behind the
+/// others, few enough that the first has not been pushed out again.
 pub(super) const GROUP_LEN: usize = 64;
 
-/// Keyed tumbling or sliding windows of event time with an incremental aggregate, fired by the watermark.
+/// Keyed tumbling or sliding windows of event time with an incremental aggregate, fired by the
+/// watermark.
 ///
-/// Results are stamped with the last instant of their window. A late record within the allowed lateness
-/// fires each of its windows that have fired before, at once and with everything in it (SEMANTICS 25, 27).
+/// Results are stamped with the last instant of their window. A late record within the allowed
+/// lateness fires each of its windows that have fired before, at once and with everything in it
+/// (SEMANTICS 25, 27).
 pub struct PaneWindows<K, T, F, G: Aggregator<T>> {
     name: String,
     key: F,
@@ -87,7 +91,8 @@ where
     /// The windows of each key that `key` gives, no record of which may be late.
     ///
     /// # Errors
-    /// When the spans make no windows ([`Sliding::check`]), or put a record into more than a million.
+    /// When the spans make no windows ([`Sliding::check`]), or put a record into more than a
+    /// million.
     pub fn new(key: F, windows: Sliding, aggregator: G) -> Result<Self> {
         let grid = Grid::new(windows)?;
         let total = Total::for_windows(&grid, &aggregator);
@@ -197,7 +202,8 @@ where
         }
         let mut records = group.iter().zip(staged.drain(..));
         loop {
-            // Runs of one pane first, the pane looked up once; `hot` holds nothing where there is none.
+            // Runs of one pane first, the pane looked up once; `hot` holds nothing where there is
+            // none.
             let mut other = None;
             if let Some(pane) = self.panes.table_at_mut(self.hot.index) {
                 for (record, (hash, key)) in records.by_ref() {
@@ -306,7 +312,8 @@ where
     F: FnMut(&T) -> K + Clone + Send + 'static,
     G: Aggregator<T>,
 {
-    /// The same windows with nothing in them: a job's plan is cloned to each core before any record.
+    /// The same windows with nothing in them: a job's plan is cloned to each core before any
+    /// record.
     fn clone(&self) -> Self {
         let mut fresh = Self {
             name: self.name.clone(),

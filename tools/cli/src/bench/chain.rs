@@ -1,5 +1,5 @@
-//! `chain`: five fused stateless steps (three maps, two filters) against a std iterator's: the chain alone, as
-//! jobs build it, and beside it the whole job with its source, batches and sink.
+//! `chain`: five fused stateless steps (three maps, two filters) against a std iterator's: the
+//! chain alone, as jobs build it, and beside it the whole job with its source, batches and sink.
 
 use std::time::Duration;
 

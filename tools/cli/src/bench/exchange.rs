@@ -1,4 +1,5 @@
-//! `exchange`: records that take 32 bytes in the ring, from a source on core 0 to a sink on the last core.
+//! `exchange`: records that take 32 bytes in the ring, from a source on core 0 to a sink on the
+//! last core.
 
 use tailwater::prelude::*;
 use tailwater_core::{KeyGroups, stable_hash};

@@ -1,7 +1,9 @@
-//! `latency`: an open loop through source, exchange, keyed update and sink, corrected for coordinated omission.
+//! `latency`: an open loop through source, exchange, keyed update and sink, corrected for
+//! coordinated omission.
 //!
-//! Record i is due at start + i / rate, whatever happened before. Its latency is the time from that moment
-//! until its result, the updated bar of its symbol, has been handed to the sink. The first tenth warms up.
+//! Record i is due at start + i / rate, whatever happened before. Its latency is the time from that
+//! moment until its result, the updated bar of its symbol, has been handed to the sink. The first
+//! tenth warms up.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -173,7 +175,8 @@ pub fn run(args: &BenchArgs) -> Result<Latency> {
             updated.due_ns = sent.due_ns;
         })
         .sink(measured.clone());
-    // The floor is seen before the run, by the same pinned threads, and in the idle rounds of the run.
+    // The floor is seen before the run, by the same pinned threads, and in the idle rounds of the
+    // run.
     let report =
         job.run(Local { floor_measurement: (seconds as i64 * 500).millis(), ..args.local() })?;
     let latency = measured.all.lock().unwrap_or_else(PoisonError::into_inner);

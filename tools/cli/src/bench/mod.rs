@@ -25,7 +25,8 @@ pub enum Workload {
     Exchange,
 }
 
-/// `tailwater bench`: the same work on the same bytes as other engines, with a checksum of its results.
+/// `tailwater bench`: the same work on the same bytes as other engines, with a checksum of its
+/// results.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -123,7 +124,8 @@ fn to_line(result: &impl Serialize) -> String {
     serde_json::to_string(result).unwrap_or_default()
 }
 
-/// A source of records that are computed from their index: a split for each core, which takes every n-th.
+/// A source of records that are computed from their index: a split for each core, which takes every
+/// n-th.
 struct Generated<F> {
     events: u64,
     make: F,

@@ -30,8 +30,9 @@ pub fn tick(index: u64) -> Tick {
     }
 }
 
-/// A bar whose open and close are those of the least and greatest (time, price). With its key it fills one
-/// cache line: times are kept as nanoseconds within their second, which orders them in windows of a second.
+/// A bar whose open and close are those of the least and greatest (time, price). With its key it
+/// fills one cache line: times are kept as nanoseconds within their second, which orders them in
+/// windows of a second.
 #[record]
 pub struct Bar {
     open: i64,
