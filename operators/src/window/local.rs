@@ -1,23 +1,27 @@
-//! The first half of windows on two sides of an exchange: each core sums up its own records by key and pane.
+//! The first half of windows on two sides of an exchange: each core sums up its own records by key
+//! and pane.
 //!
 //! ```text
-//! core 0   records ─► LocalPanes ─┐ a partial for each key and pane     ┌─► PaneWindows of partials
-//! core 1   records ─► LocalPanes ─┴──────── exchange by key ────────────┴─► PaneWindows of partials
+//! core 0  records ─► LocalPanes ─┐ a partial for each key and pane     ┌─► PaneWindows of partials
+//! core 1  records ─► LocalPanes ─┴──────── exchange by key ────────────┴─► PaneWindows of partials
 //! ```
 //!
-//! So a key costs the exchange and its owner the same whether it has one record in a pane or a million.
+//! So a key costs the exchange and its owner the same whether it has one record in a pane or a
+//! million.
 //!
-//! Nothing becomes late by it. The watermark `w` flushes the panes whose last instant is not after `w`, and
-//! is handed on behind them: what this core has told its owners so far lies before the last instants of
-//! those panes, or they would have been flushed then. The owner's watermark is the least of its channels',
-//! so for it, too, no window with one of those panes has fired. A record behind the local watermark goes on
-//! at once, as a partial of its own under its own time, and the owner judges it as it would the record.
-//! Records in gaps between windows do the same, as they are late by their own time and not by a pane's.
+//! Nothing becomes late by it. The watermark `w` flushes the panes whose last instant is not after
+//! `w`, and is handed on behind them: what this core has told its owners so far lies before the
+//! last instants of those panes, or they would have been flushed then. The owner's watermark is the
+//! least of its channels', so for it, too, no window with one of those panes has fired. A record
+//! behind the local watermark goes on at once, as a partial of its own under its own time, and the
+//! owner judges it as it would the record. Records in gaps between windows do the same, as they are
+//! late by their own time and not by a pane's.
 //!
 //! Where keys hardly repeat within a pane, summing up costs more than it saves. After at least
-//! [`JUDGED_RECORDS_MIN`] records with fewer than [`RECORDS_OF_A_PARTIAL_MIN`] in a partial, the next
-//! [`PASSED_PANES`] panes beyond all that are held pass record by record; then it is tried again. A pane is
-//! either held or passed, never both, so that a core's records of a pane keep their order.
+//! [`JUDGED_RECORDS_MIN`] records with fewer than [`RECORDS_OF_A_PARTIAL_MIN`] in a partial, the
+//! next [`PASSED_PANES`] panes beyond all that are held pass record by record; then it is tried
+//! again. A pane is either held or passed, never both, so that a core's records of a pane keep
+//! their order.
 
 use std::marker::PhantomData;
 
@@ -57,8 +61,8 @@ pub struct Partial<K, A> {
     pub accumulator: A,
 }
 
-/// Sums up records by key and pane on the core that they lie on, and emits a [`Partial`] for each when the
-/// watermark has passed the pane.
+/// Sums up records by key and pane on the core that they lie on, and emits a [`Partial`] for each
+/// when the watermark has passed the pane.
 pub struct LocalPanes<K, T, F, G: Aggregator<T>> {
     name: String,
     key: F,
@@ -210,7 +214,8 @@ where
         }
         let mut records = group.iter().zip(staged.drain(..));
         loop {
-            // Runs of one pane first, the pane looked up once; `hot` holds nothing where there is none.
+            // Runs of one pane first, the pane looked up once; `hot` holds nothing where there is
+            // none.
             let mut other = None;
             if let Some(pane) = self.panes.table_at_mut(self.hot.index) {
                 for (record, (hash, key)) in records.by_ref() {
@@ -247,7 +252,8 @@ where
         self.apply(at, hashed, value, out);
     }
 
-    /// A group that starts in a pane that passes: whole batches go on, as they would without this operator.
+    /// A group that starts in a pane that passes: whole batches go on, as they would without this
+    /// operator.
     fn pass_group(
         &mut self,
         group: &[Stamped<T>],

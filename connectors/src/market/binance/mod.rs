@@ -4,8 +4,8 @@
 //! 1723161255088176367 {"stream":"btcusdt@trade","data":{"e":"trade",..}}
 //! ```
 //!
-//! Messages come in a fixed layout, which [`scan`] reads at the speed of a few comparisons a field.
-//! Whatever deviates is read again as general JSON by [`wire`], which decides whether it is only
+//! Messages come in a fixed layout, which `scan` reads at the speed of a few comparisons a field.
+//! Whatever deviates is read again as general JSON by `wire`, which decides whether it is only
 //! unusual or malformed.
 //!
 //! Only messages of event `trade` whose kind `X` is `MARKET` are trades of the book. The same

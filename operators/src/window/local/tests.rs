@@ -1,5 +1,6 @@
-//! Windows in two halves against windows in one: the same records on one to three cores, each with its own
-//! watermarks, exchanged at once or in any order, give the same results and the same late records.
+//! Windows in two halves against windows in one: the same records on one to three cores, each with
+//! its own watermarks, exchanged at once or in any order, give the same results and the same late
+//! records.
 
 use std::collections::VecDeque;
 
@@ -111,8 +112,8 @@ fn directly(setup: Setup, cores: usize, script: &[(usize, Step)]) -> Vec<Given> 
 /// A channel from a core to the owner of all keys: what is on its way, and whether a flush sent it.
 type Channel = VecDeque<(Element<Bagged>, bool)>;
 
-/// A local operator on each core and one owner, which takes an element of a channel that `choices` names
-/// after each step, or all at once when there are none.
+/// A local operator on each core and one owner, which takes an element of a channel that `choices`
+/// names after each step, or all at once when there are none.
 fn in_halves(
     setup: Setup,
     cores: usize,
@@ -211,8 +212,8 @@ fn setups() -> impl Strategy<Value = Setup> {
     )
 }
 
-/// Records around a moving present and watermarks that follow it, on each core. In time, when no record
-/// may be behind the watermark of its core.
+/// Records around a moving present and watermarks that follow it, on each core. In time, when no
+/// record may be behind the watermark of its core.
 fn scripts(in_time: bool) -> impl Strategy<Value = (usize, Vec<(usize, Step)>)> {
     let step = prop_oneof![
         6 => (0i64..4, -90i64..60, 0u32..4).prop_map(|(pass, around, key)| {
