@@ -22,7 +22,7 @@ fn run(records: u64, local: Local) -> (u64, u64) {
     let splits = 3;
     let part = |split| (0..records).filter(|index| index % splits == split).map(record).collect();
     let job = Job::new("drivers");
-    let results = counting(|result: &WindowResult<u64, u64>| {
+    let results = counting(|Stamped { value: result, .. }: &Stamped<WindowResult<u64, u64>>| {
         mix(result.key ^ (result.window.start.0 as u64).rotate_left(20) ^ mix(result.value))
     });
     job.source(from_splits((0..splits).map(part).collect()))

@@ -87,25 +87,23 @@ fn fail_at_bad(number: &u64) -> u64 {
 fn panics_of_stateless_operators() {
     let story = |operator| [operator, "the record at 700", "no good"];
     fails(ErrorKind::User, &story("`map`"), |job| {
-        stamped(job).map(|n| fail_at_bad(&n)).sink(collect().sink());
+        stamped(job).map(|n| fail_at_bad(&n)).sink(collect());
     });
     fails(ErrorKind::User, &story("`filter`"), |job| {
-        stamped(job).filter(|n| fail_at_bad(n) > 0).sink(collect().sink());
+        stamped(job).filter(|n| fail_at_bad(n) > 0).sink(collect());
     });
     fails(ErrorKind::User, &story("`flat_map`"), |job| {
-        stamped(job).flat_map(|n| [fail_at_bad(&n)]).sink(collect().sink());
+        stamped(job).flat_map(|n| [fail_at_bad(&n)]).sink(collect());
     });
     fails(ErrorKind::User, &story("`inspect`"), |job| {
         stamped(job)
             .inspect(|_, n| {
                 fail_at_bad(n);
             })
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &story("`try_map`"), |job| {
-        stamped(job)
-            .try_map(|n| if n == BAD { Err("no good") } else { Ok(n) })
-            .sink(collect().sink());
+        stamped(job).try_map(|n| if n == BAD { Err("no good") } else { Ok(n) }).sink(collect());
     });
 }
 
@@ -113,33 +111,33 @@ fn panics_of_stateless_operators() {
 fn panics_of_keyed_operators_and_windows() {
     let story = |operator| [operator, "the record at 700", "no good"];
     fails(ErrorKind::User, &story("`key_by`"), |job| {
-        stamped(job).key_by(fail_at_bad).records().sink(collect().sink());
+        stamped(job).key_by(fail_at_bad).records().sink(collect());
     });
     fails(ErrorKind::User, &story("`fold`"), |job| {
         stamped(job)
             .key_by(|n| n % 7)
             .fold(0, |sum: &mut u64, n| *sum += fail_at_bad(n))
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &story("`reduce`"), |job| {
-        stamped(job).key_by(|n| n % 7).reduce(|_, n| fail_at_bad(&n)).sink(collect().sink());
+        stamped(job).key_by(|n| n % 7).reduce(|_, n| fail_at_bad(&n)).sink(collect());
     });
     fails(ErrorKind::User, &["no good", "the record at "], |job| {
         stamped(job)
             .key_by(|n| n % 7)
             .window(Tumbling::of(Span(100)))
             .aggregate(FailsToAdd::default())
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &["no good", "the record at "], |job| {
         stamped(job)
             .key_by(|n| n % 7)
             .window(Session::with_gap(Span(3)))
             .aggregate(FailsToAdd::default())
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &["`in_order`", "the record at 700", "no good"], |job| {
-        stamped(job).in_order(fail_at_bad).sink(collect().sink());
+        stamped(job).in_order(fail_at_bad).sink(collect());
     });
 }
 
@@ -168,13 +166,13 @@ fn failures_of_event_time() {
     fails(ErrorKind::User, &["`script`", "no good"], |job| {
         job.source(endless())
             .event_time(|n| Timestamp(fail_at_bad(n) as i64), Watermarks::monotonous())
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &["`event_time`", "no good"], |job| {
         job.source(endless())
             .unstamped()
             .event_time(|n| Timestamp(fail_at_bad(n) as i64), Watermarks::monotonous())
-            .sink(collect().sink());
+            .sink(collect());
     });
     fails(ErrorKind::User, &[".event_time(..)"], |job| {
         job.source(endless())
@@ -182,7 +180,7 @@ fn failures_of_event_time() {
             .key_by(|n| n % 7)
             .window(Tumbling::of(Span(100)))
             .aggregate(count())
-            .sink(collect().sink());
+            .sink(collect());
     });
 }
 
@@ -229,7 +227,7 @@ fn failures_of_sources() {
         };
         let story = [story, &["no good"]].concat();
         fails(kind, &story, |job| {
-            job.source(source()).unstamped().key_by(|n| *n).records().sink(collect().sink());
+            job.source(source()).unstamped().key_by(|n| *n).records().sink(collect());
         });
     }
 }
@@ -307,7 +305,7 @@ fn no_failure_is_lost_where_another_task_ends() {
             })
         }))
         .unstamped()
-        .sink(collect().sink());
+        .sink(collect());
         let numbers = source_fn(1, |_| {
             let mut polls = 0;
             Ok(move |_: usize, out: &mut Vec<u64>| {
@@ -319,7 +317,7 @@ fn no_failure_is_lost_where_another_task_ends() {
         job.source(numbers)
             .unstamped()
             .try_map(move |n| if n == bad { Err("no good") } else { Ok(n) })
-            .sink(collect().sink());
+            .sink(collect());
         let local = Local { driver: Driver::Threads, batch_max: 1, ..Local::cores(1) };
         let outcome = within(30, "two tasks", || job.run(local));
         assert!(outcome.is_err(), "the failure on {bad} was lost");
@@ -346,11 +344,11 @@ fn jobs_that_make_no_sense_are_refused() {
     refused("has no source", local(), |job| drop(some(job)));
     refused("leads nowhere", local(), |job| drop(some(job).key_by(|n| *n)));
     refused("nothing to read", local(), |job| {
-        job.source(from_splits(Vec::<Vec<u64>>::new())).unstamped().sink(collect().sink());
+        job.source(from_splits(Vec::<Vec<u64>>::new())).unstamped().sink(collect());
     });
     let windows = |windows: Tumbling| {
         move |job: &Job| {
-            some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect().sink());
+            some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect());
         }
     };
     refused("offset", local(), windows(Tumbling::of(Span(5)).offset(Span(5))));
@@ -358,18 +356,18 @@ fn jobs_that_make_no_sense_are_refused() {
     refused("positive size", local(), windows(Tumbling::of(Span(0))));
     refused("positive size and slide", local(), |job| {
         let windows = Sliding::of(Span(5)).every(Span(-1));
-        some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect().sink());
+        some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect());
     });
     refused("positive gap", local(), |job| {
         let windows = Session::with_gap(Span(0));
-        some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect().sink());
+        some(job).key_by(|n| *n).window(windows).aggregate(count()).sink(collect());
     });
 }
 
 #[test]
 fn ways_to_run_that_make_no_sense_are_refused() {
     let local = || Local { driver: Driver::Threads, ..Local::cores(1) };
-    let job = |job: &Job| some(job).sink(collect().sink());
+    let job = |job: &Job| some(job).sink(collect());
     refused("ring_capacity", Local { ring_capacity: 0, ..local() }, job);
     refused("batch_max", Local { batch_max: 0, ..local() }, job);
     refused("interval", Local { marker_interval: Some(Span(0)), ..local() }, job);
