@@ -137,7 +137,10 @@ fn panics_of_keyed_operators_and_windows() {
             .sink(collect());
     });
     fails(ErrorKind::User, &["`in_order`", "the record at 700", "no good"], |job| {
-        stamped(job).in_order(fail_at_bad).sink(collect());
+        job.source(endless())
+            .event_time(|n| Timestamp((n / 10 * 10) as i64), Watermarks::bounded(Span(1_000)))
+            .in_order(fail_at_bad)
+            .sink(collect());
     });
 }
 
@@ -174,7 +177,7 @@ fn failures_of_event_time() {
             .event_time(|n| Timestamp(fail_at_bad(n) as i64), Watermarks::monotonous())
             .sink(collect());
     });
-    fails(ErrorKind::User, &[".event_time(..)"], |job| {
+    fails(ErrorKind::Configuration, &["`window`", ".event_time(..)"], |job| {
         job.source(endless())
             .unstamped()
             .key_by(|n| n % 7)

@@ -151,15 +151,15 @@ impl<T: 'static, S: Sink<T>> OutputPlan<T> for SinkPlan<S> {
     }
 
     fn open(&self, context: &TaskContext) -> Result<SinkOutput<T>> {
-        let writer = self.sink.open(&SinkContext {
+        let sink_context = SinkContext {
             core: context.core,
             cores: context.cores,
             counters: context.counters.clone(),
             clock: context.clock.clone(),
             waker: context.waker.clone(),
             inline: context.inline,
-        });
-        let writer = writer
+        };
+        let writer = blame(&self.name, Timestamp::NONE, || self.sink.open(&sink_context))
             .map_err(|error| error.context(format!("cannot open the sink `{}`", self.name)))?;
         Ok(SinkOutput {
             name: self.name.clone(),

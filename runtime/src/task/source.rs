@@ -346,7 +346,8 @@ where
         let now_ns = context.clock.monotonic_ns();
         let splits = own
             .map(|split| {
-                let reader = self.source.open(split, &source_context).map_err(|error| {
+                let open = || self.source.open(split, &source_context);
+                let reader = blame(&self.name, Timestamp::NONE, open).map_err(|error| {
                     let split = &names[split];
                     error.context(format!("cannot open `{split}` of source `{}`", self.name))
                 })?;

@@ -1,0 +1,283 @@
+//! Watermarks as a job sees them: a split at a time, idle splits left out, late records told apart.
+//!
+//! Method: closures as sources, one record a poll, so that it is known what the watermark was when a record
+//! came; the seeded driver, whose clock moves by itself, so that idleness needs no waiting. Where a rule is
+//! that something does not happen before something else, the source looks for it before it goes on.
+
+mod ends;
+mod watchdog;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use ends::{sink_fn, source_fn};
+use tailwater::operators::{Polled, Sink, Source};
+use tailwater::prelude::*;
+use watchdog::within;
+
+type Counted = WindowResult<u64, u64>;
+
+/// A split for each list; a poll gives one record.
+fn one_by_one(splits: &[&[i64]]) -> impl Source<Out = i64> + use<> {
+    let splits: Vec<Vec<i64>> = splits.iter().map(|times| times.to_vec()).collect();
+    source_fn(splits.len(), move |split| {
+        let mut times = splits[split].clone().into_iter();
+        Ok(move |_: usize, out: &mut Vec<i64>| {
+            out.extend(times.next());
+            Ok(if times.len() == 0 { Polled::Finished } else { Polled::Ready })
+        })
+    })
+}
+
+/// One core and one record at a time: what comes out is in order.
+fn step_by_step(seed: u64) -> Local {
+    Local { batch_max: 1, ..Local::seeded(1, seed) }
+}
+
+fn spans(results: Vec<Counted>) -> Vec<(i64, u64)> {
+    results.into_iter().map(|result| (result.window.start.0, result.value)).collect()
+}
+
+fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort();
+    values
+}
+
+/// Sets a flag at the first result.
+fn flag(seen: &Arc<AtomicBool>) -> impl Sink<Counted> + use<> {
+    let seen = seen.clone();
+    sink_fn(move |_| {
+        let seen = seen.clone();
+        Ok(move |batch: &mut Vec<Stamped<Counted>>| {
+            seen.fetch_or(!batch.is_empty(), Relaxed);
+            batch.clear();
+            Ok(())
+        })
+    })
+}
+
+/// Split 0 goes on and split 1 is silent until a window has fired: with idleness it does.
+#[test]
+fn an_idle_split_does_not_hold_back_the_others() {
+    for seed in 0..10 {
+        for cores in [1, 2, 3] {
+            let seen = Arc::new(AtomicBool::new(false));
+            let of_source = seen.clone();
+            let source = source_fn(2, move |split| {
+                let seen = of_source.clone();
+                let mut next = 0;
+                Ok(move |_: usize, out: &mut Vec<i64>| {
+                    if seen.load(Relaxed) {
+                        return Ok(Polled::Finished);
+                    }
+                    if split == 1 {
+                        return Ok(Polled::Pending);
+                    }
+                    out.push(next);
+                    next += 1;
+                    Ok(Polled::Ready)
+                })
+            });
+            let job = Job::new("idle");
+            job.source(source)
+                .event_time(|at| Timestamp(*at), Watermarks::monotonous().idle_after(100.micros()))
+                .key_by(|_| 0)
+                .window(Tumbling::of(Span(100)))
+                .aggregate(count())
+                .sink(flag(&seen));
+            within(60, "a silent split", || job.run(Local::seeded(cores, seed))).unwrap();
+            assert!(seen.load(Relaxed));
+        }
+    }
+}
+
+/// Split 0 has gone far ahead when split 1 speaks: nothing may have fired before.
+#[test]
+fn a_split_that_may_still_speak_holds_back_the_others() {
+    for seed in 0..10 {
+        for cores in [1, 2] {
+            let seen = Arc::new(AtomicBool::new(false));
+            let of_source = seen.clone();
+            let source = source_fn(2, move |split| {
+                let seen = of_source.clone();
+                let mut polls = 0;
+                Ok(move |_: usize, out: &mut Vec<i64>| {
+                    polls += 1;
+                    if split == 0 {
+                        out.push(polls);
+                        return Ok(if polls < 300 { Polled::Ready } else { Polled::Finished });
+                    }
+                    if polls < 400 {
+                        return Ok(Polled::Pending);
+                    }
+                    if seen.load(Relaxed) {
+                        return Err(Error::internal("a window fired without the silent split"));
+                    }
+                    out.push(1);
+                    Ok(Polled::Finished)
+                })
+            });
+            let job = Job::new("silent");
+            job.source(source)
+                .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+                .key_by(|_| 0)
+                .window(Tumbling::of(Span(100)))
+                .aggregate(count())
+                .sink(flag(&seen));
+            let report = within(60, "silent", || job.run(Local::seeded(cores, seed))).unwrap();
+            assert_eq!((report.records, report.late()), (301, 0));
+        }
+    }
+}
+
+#[test]
+fn each_split_has_its_own_watermark() {
+    let ahead: Vec<i64> = (1_000..1_100).collect();
+    let behind: Vec<i64> = (0..100).collect();
+    let run = |splits: &[&[i64]], local: Local| {
+        let results = collect();
+        let job = Job::new("splits");
+        job.source(one_by_one(splits))
+            .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+            .key_by(|_| 0)
+            .window(Tumbling::of(Span(50)))
+            .aggregate(count())
+            .sink(results.clone());
+        let report = job.run(local).unwrap();
+        (spans(results.take()), report.late())
+    };
+    for seed in 0..20 {
+        for cores in [1, 2] {
+            let (results, late) = run(&[&ahead, &behind], Local::seeded(cores, seed));
+            assert_eq!(results, [(0, 50), (50, 50), (1_000, 50), (1_050, 50)]);
+            assert_eq!(late, 0);
+        }
+    }
+    // The same in one split is late.
+    let (results, late) = run(&[&[ahead, behind].concat()], step_by_step(1));
+    assert_eq!((results, late), (vec![(1_000, 50), (1_050, 50)], 100));
+}
+
+#[test]
+fn event_time_can_be_given_in_the_middle_of_a_stream() {
+    for seed in 0..20 {
+        for cores in [1, 3] {
+            let results = collect();
+            let job = Job::new("middle");
+            job.source(one_by_one(&[&[3, 1, 2, 12, 14, 11, 25], &[5, 15, 35]]))
+                .unstamped()
+                .map(|at| at * 10)
+                .event_time(|at| Timestamp(*at), Watermarks::bounded(Span(1_000)))
+                .key_by(|_| 0)
+                .window(Tumbling::of(Span(100)))
+                .aggregate(count())
+                .sink(results.clone());
+            job.run(Local::seeded(cores, seed)).unwrap();
+            assert_eq!(spans(results.take()), [(0, 4), (100, 4), (200, 1), (300, 1)]);
+        }
+    }
+}
+
+/// In this order: 6 and 7 come when [0, 10) has fired; 8 when its lateness is over too.
+const LATE: &[i64] = &[5, 25, 6, 7, 45, 8, 46];
+
+#[test]
+fn a_record_within_the_allowed_lateness_fires_its_window_again() {
+    for seed in 0..20 {
+        let results = collect();
+        let job = Job::new("late");
+        job.source(one_by_one(&[LATE]))
+            .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+            .key_by(|_| 0)
+            .window(Tumbling::of(Span(10)))
+            .allowed_lateness(Span(20))
+            .aggregate(count())
+            .sink(results.clone());
+        let report = job.run(step_by_step(seed)).unwrap();
+        let expected = [(0, 1), (0, 2), (0, 3), (20, 1), (40, 2)];
+        assert_eq!(spans(results.take()), expected, "seed {seed}");
+        assert_eq!(report.late(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn late_records_go_their_own_way_where_asked_for() {
+    for seed in 0..20 {
+        let (results, late) = (collect(), collect());
+        let job = Job::new("side");
+        let (counts, late_records) = job
+            .source(one_by_one(&[LATE]))
+            .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+            .key_by(|_| 0)
+            .window(Tumbling::of(Span(10)))
+            .aggregate_with_late(count());
+        counts.sink(results.clone());
+        late_records.sink(late.clone());
+        let report = job.run(step_by_step(seed)).unwrap();
+        assert_eq!(spans(results.take()), [(0, 1), (20, 1), (40, 2)], "seed {seed}");
+        assert_eq!(late.take(), [6, 7, 8], "seed {seed}");
+        assert_eq!(report.late(), 0, "they were not dropped");
+    }
+}
+
+#[test]
+fn streams_that_part_and_meet_keep_records_and_watermarks() {
+    let even: Vec<i64> = (0..200).step_by(2).collect();
+    let odd: Vec<i64> = (1..200).step_by(2).collect();
+    for seed in 0..30 {
+        let (all, small, large) = (collect(), collect(), collect());
+        let job = Job::new("ways");
+        let stream = |times: &[i64]| {
+            job.source(one_by_one(&[times]))
+                .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+        };
+        let (first, second) = stream(&even).union(stream(&odd)).rebalance().tee();
+        first.key_by(|_| 0).window(Tumbling::of(Span(20))).aggregate(count()).sink(all.clone());
+        let (below, above) = second.split(|at| *at < 50);
+        below.sink(small.clone());
+        above.sink(large.clone());
+        let local = Local { ring_capacity: 1 + seed as usize, ..Local::seeded(2, seed) };
+        let report = within(60, "ways", || job.run(local)).unwrap();
+        assert_eq!(report.late(), 0, "seed {seed}");
+        let expected: Vec<_> = (0..10).map(|window| (window * 20, 20)).collect();
+        assert_eq!(spans(all.take()), expected, "seed {seed}");
+        assert_eq!(sorted(small.take()), (0..50).collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!(sorted(large.take()), (50..200).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+#[test]
+fn rebalance_spreads_evenly() {
+    let seen: Arc<[std::sync::atomic::AtomicU64]> = (0..4).map(|_| Default::default()).collect();
+    let of_sink = seen.clone();
+    let job = Job::new("even");
+    job.source(from_vec((0..4_000u64).collect())).unstamped().rebalance().sink(sink_fn(
+        move |context| {
+            let (seen, core) = (of_sink.clone(), context.core as usize);
+            Ok(move |batch: &mut Vec<Stamped<u64>>| {
+                seen[core].fetch_add(batch.drain(..).count() as u64, Relaxed);
+                Ok(())
+            })
+        },
+    ));
+    job.run(Local::seeded(4, 9)).unwrap();
+    assert_eq!(seen.iter().map(|count| count.load(Relaxed)).collect::<Vec<_>>(), [1_000; 4]);
+}
+
+#[test]
+fn a_record_without_event_time_is_refused_by_windows_of_event_time() {
+    let session = |job: &Job| {
+        let keyed = job.source(from_vec(vec![1i64])).unstamped().key_by(|_| 0);
+        keyed.window(Session::with_gap(Span(5))).aggregate(count()).sink(collect());
+    };
+    let tumbling = |job: &Job| {
+        let keyed = job.source(from_vec(vec![1i64])).unstamped().key_by(|_| 0);
+        keyed.window(Tumbling::of(Span(5))).aggregate(count()).sink(collect());
+    };
+    for build in [&session as &dyn Fn(&Job), &tumbling] {
+        let job = Job::new("unstamped");
+        build(&job);
+        let error = job.run(Local::seeded(1, 1)).unwrap_err();
+        assert!(error.to_string().contains(".event_time(..)"), "{error}");
+    }
+}
