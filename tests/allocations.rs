@@ -81,7 +81,7 @@ fn allocations(ticks: u64, cores: u32) -> u64 {
     let price = |tick: &Tick| Price::from_units(tick.price);
     let size = |tick: &Tick| Size::from_units(i64::from(tick.size));
     let job = Job::new("tick-vwap");
-    let results = counting(|result: &WindowResult<u32, _>| u64::from(result.key));
+    let results = counting(|result: &Stamped<WindowResult<u32, _>>| u64::from(result.value.key));
     job.source(source)
         .event_time(|tick: &Tick| tick.at, Watermarks::bounded(2.millis()))
         .filter(|tick| tick.size > 0)

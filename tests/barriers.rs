@@ -105,7 +105,7 @@ fn numbers(splits: usize, seed: u64) -> impl Source<Out = u64> {
 }
 
 fn counting_sink() -> impl tailwater::operators::Sink<u64> {
-    counting(|count: &u64| *count)
+    counting(|count: &Stamped<u64>| count.value)
 }
 
 fn start_counting(job: Job, local: Local, taken: &Arc<Taken>) -> JobHandle {
