@@ -74,6 +74,8 @@ struct SourceInput<T, F, G> {
     marker: Marker,
     marker_interval_ns: u64,
     barrier: u64,
+    /// Barriers that are asked for without a pause must not keep the splits from being read.
+    read_since_barrier: bool,
     ended: bool,
     gauges: SourceGauges,
 }
@@ -221,9 +223,12 @@ where
         if self.ended {
             return Ok(Event::Empty);
         }
-        if step.barrier > self.barrier {
-            self.barrier = step.barrier;
-            let barrier = Barrier { checkpoint: step.barrier };
+        if step.barrier > self.barrier && self.read_since_barrier {
+            // Every source sends every barrier: where one skipped what another sent, tasks that align
+            // channels of both would wait for each other.
+            self.barrier += 1;
+            self.read_since_barrier = false;
+            let barrier = Barrier { checkpoint: self.barrier };
             return Ok(Event::Control(Control::Barrier(barrier)));
         }
         if step.mode == Mode::Draining || self.splits.iter().all(|split| split.finished) {
@@ -232,6 +237,7 @@ where
         if let Some(marker) = self.due_marker(step) {
             return Ok(Event::Control(Control::Marker(marker)));
         }
+        self.read_since_barrier = true;
         for _ in 0..self.splits.len() {
             let index = self.next;
             self.next = if index + 1 == self.splits.len() { 0 } else { index + 1 };
@@ -382,6 +388,7 @@ where
             marker: Marker { source: self.number, core: context.core as u16, sent_ns: 0 },
             marker_interval_ns: context.marker_interval_ns,
             barrier: 0,
+            read_since_barrier: true,
             ended: false,
             gauges: context.sources.register(&self.name),
         })))
