@@ -122,14 +122,14 @@ fn panics_of_keyed_operators_and_windows() {
     fails(ErrorKind::User, &story("`reduce`"), |job| {
         stamped(job).key_by(|n| n % 7).reduce(|_, n| fail_at_bad(&n)).sink(collect());
     });
-    fails(ErrorKind::User, &["no good", "the record at "], |job| {
+    fails(ErrorKind::User, &["`window`", "no good", "the record at 700"], |job| {
         stamped(job)
             .key_by(|n| n % 7)
             .window(Tumbling::of(Span(100)))
             .aggregate(FailsToAdd::default())
             .sink(collect());
     });
-    fails(ErrorKind::User, &["no good", "the record at "], |job| {
+    fails(ErrorKind::User, &["`window`", "no good", "the record at 700"], |job| {
         stamped(job)
             .key_by(|n| n % 7)
             .window(Session::with_gap(Span(3)))
