@@ -1,9 +1,10 @@
 //! No allocation on the way of a record: a job three times as long allocates no more.
 //!
-//! Method: an allocator that counts, in this test program only. The job keys, exchanges, keeps bars in
-//! windows and counts the results. A short and a long run have the same keys, windows and span of event
-//! time, so that all they differ in is the number of records; their numbers of allocations may differ by a
-//! few buffers that grow to their size when the threads happen to meet in another way, and by no more.
+//! Method: an allocator that counts, in this test program only. The job keys, exchanges, keeps bars
+//! in windows and counts the results. A short and a long run have the same keys, windows and span
+//! of event time, so that all they differ in is the number of records; their numbers of allocations
+//! may differ by a few buffers that grow to their size when the threads happen to meet in another
+//! way, and by no more.
 
 mod ends;
 
@@ -19,7 +20,8 @@ struct CountingAllocator;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is handed on to the system's allocator unchanged; counting touches only an atomic.
+// SAFETY: every call is handed on to the system's allocator unchanged; counting touches only an
+// atomic.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
@@ -34,7 +36,8 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the pointer came from `System` with this layout; the caller promises that `size` is valid.
+        // SAFETY: the pointer came from `System` with this layout; the caller promises that `size`
+        // is valid.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

@@ -1,9 +1,10 @@
 //! A barrier cuts every stream at one place: the snapshots of a checkpoint agree with each other.
 //!
-//! Method: an operator in the task of the source counts the records that pass it, and so knows exactly which
-//! lie before the barrier; behind an exchange a rolling count remembers how many records of each key it saw.
-//! In the snapshots of one checkpoint both must come to the same number. The sources never end while
-//! barriers are asked for, so that every task takes every checkpoint.
+//! Method: an operator in the task of the source counts the records that pass it, and so knows
+//! exactly which lie before the barrier; behind an exchange a rolling count remembers how many
+//! records of each key it saw. In the snapshots of one checkpoint both must come to the same
+//! number. The sources never end while barriers are asked for, so that every task takes every
+//! checkpoint.
 
 mod ends;
 mod watchdog;

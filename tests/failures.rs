@@ -1,8 +1,9 @@
-//! A failure ends the job with the operator's name, the record's event time and the cause, and nothing hangs.
+//! A failure ends the job with the operator's name, the record's event time and the cause, and
+//! nothing hangs.
 //!
-//! Method: one job for each place where user code can fail, on plain threads that park, on glommio and on
-//! the seeded driver; the other split of the source never ends, so that only an orderly stop of the other
-//! cores lets `join` return. A watchdog ends the test where it does not.
+//! Method: one job for each place where user code can fail, on plain threads that park, on glommio
+//! and on the seeded driver; the other split of the source never ends, so that only an orderly stop
+//! of the other cores lets `join` return. A watchdog ends the test where it does not.
 
 mod ends;
 mod watchdog;

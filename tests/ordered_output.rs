@@ -1,7 +1,8 @@
 //! `in_order` makes the output the same to the byte, whatever runs the job.
 //!
-//! Method: sliding windows of skewed keys, written as text by one ordered sink; the bytes are compared for 1,
-//! 2 and 4 cores, for each driver, and for 200 seeds of the seeded driver with rings of all sizes.
+//! Method: sliding windows of skewed keys, written as text by one ordered sink; the bytes are
+//! compared for 1, 2 and 4 cores, for each driver, and for 200 seeds of the seeded driver with
+//! rings of all sizes.
 
 use tailwater::prelude::*;
 use tailwater_core::random::nth;

@@ -1,8 +1,9 @@
 //! Watermarks as a job sees them: a split at a time, idle splits left out, late records told apart.
 //!
-//! Method: closures as sources, one record a poll, so that it is known what the watermark was when a record
-//! came; the seeded driver, whose clock moves by itself, so that idleness needs no waiting. Where a rule is
-//! that something does not happen before something else, the source looks for it before it goes on.
+//! Method: closures as sources, one record a poll, so that it is known what the watermark was when
+//! a record came; the seeded driver, whose clock moves by itself, so that idleness needs no
+//! waiting. Where a rule is that something does not happen before something else, the source looks
+//! for it before it goes on.
 
 mod ends;
 mod watchdog;

@@ -250,8 +250,8 @@ impl<K: Eq, V> Table<K, V> {
         let mask = self.mask();
         let mut index = home(tag, mask);
         loop {
-            // SAFETY: there are slots (`grow` made some where `len_max` was zero), their number is a power
-            // of two, and `index` was masked to be below it.
+            // SAFETY: there are slots (`grow` made some where `len_max` was zero), their number is
+            // a power of two, and `index` was masked to be below it.
             let slot = unsafe { self.slots.get_unchecked(index) };
             if slot.tag == tag && *slot.key() == key {
                 break;
