@@ -9,9 +9,9 @@ use tailwater_core::random::nth;
 
 const RECORDS: u64 = 2_000_000;
 
-fn run(source: &tailwater::connectors::memory::FromMemory<[u64; 3]>, cores: u32) {
+fn run(source: &tailwater::connectors::memory::Memory<[u64; 3]>, cores: u32) {
     let job = Job::new("exchange");
-    let results = counting(|record: &[u64; 3]| record[1]);
+    let results = counting(|record: &tailwater::Stamped<[u64; 3]>| record.value[1]);
     job.source(source.clone())
         .event_time(|record: &[u64; 3]| Timestamp(record[1] as i64), Watermarks::monotonous())
         .key_by(|record| record[0])
