@@ -1,4 +1,5 @@
-//! What do five fused steps (three maps, two filters) cost next to the same steps of a std iterator?
+//! What do five fused steps (three maps, two filters) cost next to the same steps of a std
+//! iterator?
 #![allow(missing_docs)]
 
 use std::hint::black_box;

@@ -1,4 +1,5 @@
-//! How many records a second does the ring carry from one core to another, in batches and one at a time?
+//! How many records a second does the ring carry from one core to another, in batches and one at a
+//! time?
 #![allow(missing_docs)]
 
 use std::time::Duration;

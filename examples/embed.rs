@@ -1,13 +1,14 @@
-//! The engine inside a host program: a record goes in through a ring, through a job, and comes back.
+//! The engine inside a host program: a record goes in through a ring, through a job, and comes
+//! back.
 //!
 //! ```text
 //! cargo run --release --example embed
 //! ```
 //!
-//! Measures the round trip of one record at a time from the host's thread through a job on one core that
-//! spins, and beside it, in the same run, that of a bare pair of rings between two threads: what no engine
-//! can be faster than. Blocks of both take turns, so that both see the machine in the same mood. It needs two
-//! cores that have nothing else to do.
+//! Measures the round trip of one record at a time from the host's thread through a job on one core
+//! that spins, and beside it, in the same run, that of a bare pair of rings between two threads:
+//! what no engine can be faster than. Blocks of both take turns, so that both see the machine in
+//! the same mood. It needs two cores that have nothing else to do.
 #![allow(clippy::print_stdout)] // It is the program's output.
 
 use hdrhistogram::Histogram;

@@ -1,9 +1,9 @@
-//! A job inside a program: records go in through a ring and come out through one, and both ends say so when
-//! the other is gone.
+//! A job inside a program: records go in through a ring and come out through one, and both ends say
+//! so when the other is gone.
 //!
-//! Method: the host program's side of each promise, on each driver and idle policy, under a watchdog. The
-//! host keeps the job's handle all the while, because it must not be the handle that lets a failed job's
-//! rings end.
+//! Method: the host program's side of each promise, on each driver and idle policy, under a
+//! watchdog. The host keeps the job's handle all the while, because it must not be the handle that
+//! lets a failed job's rings end.
 
 mod watchdog;
 
@@ -80,7 +80,8 @@ fn a_full_ring_gives_the_record_back() {
     assert_eq!(ingress.push(4).unwrap_err().kind(), ErrorKind::Cancelled);
 }
 
-/// A reader that does not read holds the job back, and the job the writer, until all rings are full.
+/// A reader that does not read holds the job back, and the job the writer, until all rings are
+/// full.
 #[test]
 fn back_pressure_reaches_the_host() {
     for local in ways() {

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Runs `body`; when it takes longer than `secs` seconds, says so and aborts the test program, because a
-/// thread that hangs cannot be ended in any other way.
+/// Runs `body`; when it takes longer than `secs` seconds, says so and aborts the test program,
+/// because a thread that hangs cannot be ended in any other way.
 pub fn within<R>(secs: u64, what: &str, body: impl FnOnce() -> R) -> R {
     let (ended, is_ended) = channel::<()>();
     let what = what.to_owned();

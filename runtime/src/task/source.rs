@@ -224,8 +224,8 @@ where
             return Ok(Event::Empty);
         }
         if step.barrier > self.barrier && self.read_since_barrier {
-            // Every source sends every barrier: where one skipped what another sent, tasks that align
-            // channels of both would wait for each other.
+            // Every source sends every barrier: where one skipped what another sent, tasks that
+            // align channels of both would wait for each other.
             self.barrier += 1;
             self.read_since_barrier = false;
             let barrier = Barrier { checkpoint: self.barrier };
