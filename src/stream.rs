@@ -137,8 +137,7 @@ where
                 let mut operators = Vec::new();
                 self.chain.describe(&mut operators);
                 let first = operators.first().map(|operator| operator.name.clone());
-                let wanted = first.or_else(|| output.sink_name());
-                graph.unique_name(wanted.as_deref().unwrap_or("forward"))
+                graph.unique_name(first.as_deref().unwrap_or("forward"))
             });
             graph.add(name, self.input, self.chain, output);
         }
@@ -151,17 +150,24 @@ where
         T: Record,
     {
         if sink.single_writer() {
-            let gathered = self.gather();
-            let name = gathered.sink_name(&sink.name());
-            gathered.end(SinkPlan::new(name, sink));
+            self.gather().end_in(sink);
         } else {
-            let name = self.sink_name(&sink.name());
-            self.end(SinkPlan::new(name, sink));
+            self.end_in(sink);
         }
     }
 
-    fn sink_name(&self, wanted: &str) -> Arc<str> {
-        self.plan.borrow_mut().graph.unique_name(wanted)
+    fn end_in<S: Sink<T>>(mut self, sink: S)
+    where
+        T: Record,
+    {
+        let name = self.plan.borrow_mut().graph.unique_name(&sink.name());
+        let mut operators = Vec::new();
+        self.chain.describe(&mut operators);
+        if operators.is_empty() && self.name.is_none() {
+            // A task that does nothing but write is called after what it writes to.
+            self.name = Some(name.clone());
+        }
+        self.end(SinkPlan::new(name, sink));
     }
 }
 

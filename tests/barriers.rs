@@ -263,3 +263,18 @@ fn a_split_that_has_ended_holds_no_barrier_up() {
         assert_eq!(passed + ENDS_AT, counted, "{how}");
     }
 }
+
+#[test]
+fn barriers_come_by_themselves_where_an_interval_is_set() {
+    let local =
+        Local { driver: Driver::Threads, barrier_interval: Some(1.millis()), ..Local::cores(2) };
+    let taken = Arc::new(Taken::default());
+    within(60, "an interval", || {
+        let handle = start_counting(one_source(7), local, &taken);
+        taken.wait_for(3, 4);
+        handle.stop();
+        handle.join().unwrap();
+    });
+    let (passed, counted) = taken.sums(3, 4).unwrap();
+    assert_eq!(passed, counted);
+}

@@ -67,6 +67,10 @@ pub(super) fn run_loop(
     let mut cycle = DutyCycle::new(tasks, shared.cores[core as usize].clone(), floor);
     let mut empty_rounds = 0;
     let mut housekeeping_due_ns = 0;
+    // The first core asks for barriers on behalf of all.
+    let interval = shared.local.barrier_interval.filter(|_| core == 0);
+    let barrier_interval_ns = interval.map_or(u64::MAX, |span| span.0.max(1) as u64);
+    let mut barrier_due_ns = shared.clock.monotonic_ns().saturating_add(barrier_interval_ns);
     loop {
         let now_ns = shared.clock.monotonic_ns();
         let progress = cycle.round(shared, now_ns)?;
@@ -76,6 +80,10 @@ pub(super) fn run_loop(
         if now_ns >= housekeeping_due_ns {
             housekeeping();
             housekeeping_due_ns = now_ns + HOUSEKEEPING_NS;
+            if now_ns >= barrier_due_ns {
+                shared.control.request_barrier();
+                barrier_due_ns = now_ns.saturating_add(barrier_interval_ns);
+            }
         }
         if progress == Progress::Worked {
             empty_rounds = 0;
