@@ -67,11 +67,6 @@ impl Worker {
             self.thread.unpark();
         }
     }
-
-    /// Whether the thread has ended, in whatever way.
-    pub(crate) fn finished(&self) -> bool {
-        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
-    }
 }
 
 impl Drop for Worker {
@@ -79,7 +74,7 @@ impl Drop for Worker {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.thread.unpark();
         if let Some(handle) = self.handle.take() {
-            // A panic of the thread was reported through its ring, which it left unfinished.
+            // A panic of the thread was reported through its ring.
             let _ = handle.join();
         }
     }

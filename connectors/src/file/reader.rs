@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, ErrorKind, Result};
 use tailwater_operators::{Polled, SplitReader, Waker};
 
 use super::decoder::Decoder;
@@ -68,6 +68,7 @@ pub(crate) struct Threaded<T> {
     current: VecDeque<T>,
     worker: Worker,
     position: u64,
+    failed: Option<Error>,
     finished: bool,
 }
 
@@ -87,26 +88,15 @@ impl<T: Send + 'static> Threaded<T> {
             };
             feeder.deliver(last);
         })?;
-        Ok(Self { full, empty, current: VecDeque::new(), worker, position: 0, finished: false })
+        let current = VecDeque::new();
+        Ok(Self { full, empty, current, worker, position: 0, failed: None, finished: false })
     }
 
     /// The next delivery; `None` while there is none.
-    fn next(&mut self) -> Result<Option<Delivery<T>>> {
-        // Whether the thread has ended is asked first: what it put into the ring before is then
-        // visible.
-        let ended = self.worker.finished();
-        match self.full.pop() {
-            Ok(delivery) => {
-                self.worker.ring();
-                Ok(Some(delivery))
-            }
-            Err(_) if ended => Err(Error::new(
-                tailwater_core::ErrorKind::User,
-                "the thread that decodes a file panicked: see its message above, and the \
-                 `Deserialize` of the record type",
-            )),
-            Err(_) => Ok(None),
-        }
+    fn next(&mut self) -> Option<Delivery<T>> {
+        let delivery = self.full.pop().ok()?;
+        self.worker.ring();
+        Some(delivery)
     }
 }
 
@@ -115,16 +105,25 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
         if self.finished {
             return Ok(Polled::Finished);
         }
+        if let Some(error) = self.failed.take() {
+            self.finished = true;
+            return Err(error);
+        }
         let mut room = limit;
         while room > 0 {
             if self.current.is_empty() {
-                match self.next()? {
+                match self.next() {
                     Some(Delivery::Batch(batch)) => {
                         let emptied = std::mem::replace(&mut self.current, batch);
                         // The first one was never a batch; a full ring means that there are enough.
                         if emptied.capacity() > 0 {
                             let _ = self.empty.push(emptied);
                         }
+                    }
+                    // The records before it are handed over first.
+                    Some(Delivery::Failed(error)) if room < limit => {
+                        self.failed = Some(error);
+                        return Ok(Polled::Ready);
                     }
                     Some(Delivery::Failed(error)) => {
                         self.finished = true;
@@ -152,7 +151,7 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
 }
 
 /// The thread's side.
-struct Feeder<T> {
+struct Feeder<T: Send + 'static> {
     full: Producer<Delivery<T>>,
     empty: Consumer<VecDeque<T>>,
     sleeper: Sleeper,
@@ -206,6 +205,19 @@ impl<T: Send + 'static> Feeder<T> {
             }
             let full = &self.full;
             self.sleeper.sleep_unless(|| !full.is_full());
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Feeder<T> {
+    /// A core that sleeps until the thread has something must hear that it never will.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.deliver(Delivery::Failed(Error::new(
+                ErrorKind::User,
+                "the thread that decodes a file panicked: see its message above, and the \
+                 `Deserialize` of the record type",
+            )));
         }
     }
 }

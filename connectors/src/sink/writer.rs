@@ -1,7 +1,7 @@
 //! The open writers of text: formatting and writing on a thread, or inside the calls.
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use tailwater_core::{Error, Result, Stamped};
+use tailwater_core::{Error, ErrorKind, Result, Stamped};
 use tailwater_operators::{SinkContext, SinkWriter, Waker};
 
 use super::encode::Encoder;
@@ -130,21 +130,17 @@ impl<T: Send + 'static> Threaded<T> {
         let (replies_in, replies) = RingBuffer::new(BATCHES_MAX + 2);
         let worker = Worker::start("write", move |sleeper| {
             let mut clerk = Clerk { orders: orders_out, replies: replies_in, sleeper, waker };
-            let last = match clerk.run(scribe) {
-                Ok(true) => Reply::Closed,
-                Ok(false) => return,
-                Err(error) => Reply::Failed(error),
-            };
-            // `Clerk::give_back` leaves this slot free.
-            let _ = clerk.replies.push(last);
-            clerk.waker.wake();
+            match clerk.run(scribe) {
+                Ok(true) => clerk.end(Reply::Closed),
+                Ok(false) => {}
+                Err(error) => clerk.end(Reply::Failed(error)),
+            }
         })?;
         let emptied = Vec::with_capacity(BATCHES_MAX + 2);
         Ok(Self { orders, replies, emptied, worker, phase: Phase::Writing })
     }
 
     fn take_replies(&mut self) -> Result<()> {
-        let ended = self.worker.finished();
         while let Ok(reply) = self.replies.pop() {
             match reply {
                 Reply::Emptied(batch) if self.emptied.len() < self.emptied.capacity() => {
@@ -154,11 +150,6 @@ impl<T: Send + 'static> Threaded<T> {
                 Reply::Closed => self.phase = Phase::Closed,
                 Reply::Failed(error) => return Err(error),
             }
-        }
-        if ended && self.phase != Phase::Closed {
-            return Err(Error::internal(
-                "the thread that writes the output has stopped: see its message above",
-            ));
         }
         Ok(())
     }
@@ -226,6 +217,25 @@ impl<T> Clerk<T> {
     fn give_back(&mut self, batch: Vec<Stamped<T>>) {
         if self.replies.slots() > 1 {
             let _ = self.replies.push(Reply::Emptied(batch));
+        }
+    }
+
+    fn end(&mut self, last: Reply<T>) {
+        // `give_back` leaves this slot free.
+        let _ = self.replies.push(last);
+        self.waker.wake();
+    }
+}
+
+impl<T> Drop for Clerk<T> {
+    /// A core that waits for the thread must hear that it has gone.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end(Reply::Failed(Error::new(
+                ErrorKind::User,
+                "the thread that writes the output panicked: see its message above, and the \
+                 `Serialize` of the record type",
+            )));
         }
     }
 }

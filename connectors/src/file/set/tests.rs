@@ -243,8 +243,12 @@ fn a_panic_in_a_record_type_is_an_error_of_the_reader() {
     let path = file(&directory, "t.jsonl", "{}\n");
     let source = Files::jsonl::<Panics>(&path);
     source.splits(1).unwrap();
-    let context = SourceContext { inline: false, ..source_context() };
+    let waiting = std::thread::current();
+    let waker = Waker::new(move || waiting.unpark());
+    let context = SourceContext { inline: false, waker, ..source_context() };
     let mut reader = source.open(0, &context).unwrap();
+    // A core that sleeps is woken for it: without that, this never ends.
+    std::thread::park();
     let error = drain(&mut *reader, 1).err().unwrap().to_string();
     assert!(error.contains("panicked"), "{error}");
 }

@@ -139,6 +139,28 @@ fn what_cannot_be_written_is_said_at_once() {
     }
 }
 
+#[test]
+fn a_panic_in_a_record_type_is_the_writers_error() {
+    struct Panics;
+    impl serde::Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("as the test wants it");
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let context = SinkContext { inline: false, ..sink_context() };
+    let sink = Files::jsonl(directory.path().join("rows.jsonl"));
+    let mut writer = sink.open(&context).unwrap();
+    writer.write(&mut vec![Stamped::new(Timestamp(0), Panics)]).unwrap();
+    let error = loop {
+        match writer.close() {
+            Ok(closed) => assert!(!closed),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("panicked"), "{error}");
+}
+
 /// `/dev/full` refuses every write, as a full disk does.
 #[test]
 fn a_full_disk_is_the_writers_error() {
