@@ -1,7 +1,7 @@
 //! Drives a core's tasks inside a glommio executor. The only file that knows glommio.
 //!
 //! glommio 0.9 gives the thread its placement and runs control tasks and file I/O. It does not
-//! schedule records: the loop of the core is ours, and about once a millisecond it gives the
+//! schedule records: the loop of the core is ours, and every five milliseconds it gives the
 //! reactor one round on purpose ([`LocalExecutor::run`] of an empty future; some 8 us). Two
 //! settings keep a hang of 0.9.0 out of reach, in which the preemption timer fires between being
 //! armed and being looked at and the executor parks with runnable tasks: a preemption timer of an

@@ -20,8 +20,8 @@ use crate::task::Progress;
 const EMPTY_ROUNDS_BEFORE_IDLE: u32 = 64;
 /// The longest sleep. Sources without a waker and paces are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(1);
-/// How often the housekeeping of a driver runs while the core is busy, in nanoseconds: a round of the
-/// reactor takes some 8 us, which every millisecond would be nearly a hundredth of the core.
+/// How often the housekeeping of a driver runs while the core is busy, in nanoseconds: a round of
+/// the reactor takes some 8 us, which every millisecond would be nearly a hundredth of the core.
 const HOUSEKEEPING_NS: u64 = 5_000_000;
 
 pub(super) fn run(
@@ -37,7 +37,7 @@ pub(super) fn run(
     run_loop(shared, graph, core, &parker, all_ready, || {})
 }
 
-/// The loop of a data core; `housekeeping` is called about once a millisecond.
+/// The loop of a data core; `housekeeping` is called every five milliseconds.
 pub(super) fn run_loop(
     shared: &Shared,
     graph: &Graph,
