@@ -1,11 +1,19 @@
 //! What operators remember: tables of keys, and the snapshots that a barrier takes of them.
 #![deny(unsafe_code)]
 
+pub mod budget;
+pub mod changes;
+pub mod context;
 pub mod pane;
 mod slots;
 pub mod snapshot;
 pub mod table;
 
+pub use budget::Budget;
+pub use changes::{
+    CHUNK_BYTES, Chunk, Declaration, Drain, Frame, Payload, SnapshotKind, TrackedState,
+};
+pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use pane::{Pane, Panes};
 pub use snapshot::{SnapshotReader, SnapshotWriter};
 pub use table::Table;
