@@ -19,7 +19,8 @@ use tailwater::operators::{Collect, Description, Operator, Polled, Source};
 use tailwater::prelude::*;
 use tailwater::runtime::SnapshotTaker;
 use tailwater_core::random::nth;
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_core::record::from_archive;
+use tailwater_state::{SnapshotParts, SnapshotWriter};
 use watchdog::within;
 
 /// Counts what passes, and remembers the count.
@@ -36,7 +37,7 @@ impl Operator for CountPassing {
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.put("passed", &self.0)
+        into.operator("count_passing", |into| into.value("passed", &self.0))
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
@@ -46,12 +47,12 @@ impl Operator for CountPassing {
 
 /// The snapshots by checkpoint, then by node and core.
 #[derive(Default)]
-struct Taken(Mutex<BTreeMap<u64, Vec<((u32, u32), SnapshotReader)>>>);
+struct Taken(Mutex<BTreeMap<u64, Vec<((u32, u32), SnapshotParts)>>>);
 
 impl SnapshotTaker for Taken {
-    fn take(&self, checkpoint: u64, node: u32, core: u32, snapshot: SnapshotWriter) {
+    fn take(&self, checkpoint: u64, node: u32, core: u32, snapshot: SnapshotParts) {
         let mut taken = self.0.lock().unwrap();
-        taken.entry(checkpoint).or_default().push(((node, core), snapshot.into_reader()));
+        taken.entry(checkpoint).or_default().push(((node, core), snapshot));
     }
 }
 
@@ -79,11 +80,14 @@ impl Taken {
         }
         let (mut passed, mut counted) = (0, 0);
         for (_, snapshot) in snapshots {
-            snapshot.scope("1", |operator| {
-                passed += operator.get::<u64>("passed").unwrap().unwrap_or(0);
-                let states = operator.get::<Vec<(u64, u64)>>("states").unwrap();
-                counted += states.iter().flatten().map(|(_, count)| count).sum::<u64>();
-            });
+            for value in &snapshot.values {
+                if value.state == "passed" {
+                    passed += from_archive::<u64>(&value.items[0]).unwrap();
+                } else if value.state == "states" {
+                    let states: Vec<(u64, u64)> = from_archive(&value.items[0]).unwrap();
+                    counted += states.iter().map(|(_, count)| count).sum::<u64>();
+                }
+            }
         }
         Some((passed, counted))
     }

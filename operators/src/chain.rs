@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use tailwater_core::{Error, Result, Stamped, Timestamp};
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_state::{Drain, SnapshotReader, SnapshotWriter};
 
 use crate::{Collect, Description, Operator, OperatorContext};
 
@@ -133,14 +133,35 @@ where
         self.second.on_end(out);
     }
 
+    fn on_clock(&mut self, now: Timestamp, out: &mut impl Collect<B::Out>) {
+        self.first.on_clock(now, &mut Link { next: &mut self.second, out });
+        self.second.on_clock(now, out);
+    }
+
+    fn wants_clock(&self) -> bool {
+        self.first.wants_clock() || self.second.wants_clock()
+    }
+
+    /// The second is asked when the first, and what it emitted, is done.
+    fn before_barrier(&mut self, out: &mut impl Collect<B::Out>) {
+        self.first.before_barrier(&mut Link { next: &mut self.second, out });
+        if !self.is_pending() {
+            self.second.before_barrier(out);
+        }
+    }
+
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.scope("0", |into| self.first.snapshot(into))?;
-        into.scope("1", |into| self.second.snapshot(into))
+        self.first.snapshot(into)?;
+        self.second.snapshot(into)
+    }
+
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        Ok(self.first.drain(into)? && self.second.drain(into)?)
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        from.scope("0", |from| self.first.restore(from))?;
-        from.scope("1", |from| self.second.restore(from))
+        self.first.restore(from)?;
+        self.second.restore(from)
     }
 
     fn describe(&self, into: &mut Vec<Description>) {

@@ -100,17 +100,21 @@ where
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
         let held: Vec<(Timestamp, Vec<T>)> =
             self.held.iter().map(|(at, records)| (*at, records.clone())).collect();
-        into.put("held", &held)?;
-        into.put("pending", &self.pending)?;
-        into.put("leaving", &self.leaving)
+        into.operator("in_order", |into| {
+            into.value("held", &held)?;
+            into.value("pending", &self.pending)?;
+            into.value("leaving", &self.leaving)
+        })
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let held: Option<Vec<(Timestamp, Vec<T>)>> = from.get("held")?;
-        self.held = held.into_iter().flatten().collect();
-        self.pending = from.get("pending")?.flatten();
-        self.leaving = from.get("leaving")?.unwrap_or_default();
-        Ok(())
+        from.operator("in_order", |from| {
+            let held: Option<Vec<(Timestamp, Vec<T>)>> = from.value("held")?;
+            self.held = held.into_iter().flatten().collect();
+            self.pending = from.value("pending")?.flatten();
+            self.leaving = from.value("leaving")?.unwrap_or_default();
+            Ok(())
+        })
     }
 
     fn describe(&self, into: &mut Vec<Description>) {

@@ -1,12 +1,14 @@
 //! The two traits that every chain is made of: an operator, and where its output goes.
 
 use tailwater_core::{Counters, Error, KeyGroups, Result, Stamped, Timestamp};
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_state::{Budget, Drain, SnapshotReader, SnapshotWriter, StateContext};
 
 /// One step of a chain. Each core has its own instance; the engine calls it from one thread only.
 ///
-/// The life of an instance: `open`, perhaps `restore`, then records, watermarks and snapshots in
-/// any order, the watermark [`Timestamp::MAX`] at the end of the input, and `on_end`.
+/// The life of an instance: `open`, perhaps `restore`, then records, watermarks and barriers in any
+/// order, the watermark [`Timestamp::MAX`] at the end of the input, and `on_end`. At a barrier
+/// `before_barrier` and `snapshot` are called, and `drain` in the rounds that follow, records in
+/// between, until it says that it is done.
 pub trait Operator: Send + 'static {
     /// What comes in.
     type In;
@@ -60,13 +62,46 @@ pub trait Operator: Send + 'static {
         let _ = out;
     }
 
-    /// Writes what the operator remembers.
+    /// Time has passed: `now` is the wall clock's, once a round, for operators that
+    /// [want it](Operator::wants_clock). A bounded piece of work; what is left waits for the next
+    /// round.
+    #[inline]
+    fn on_clock(&mut self, now: Timestamp, out: &mut impl Collect<Self::Out>) {
+        let _ = (now, out);
+    }
+
+    /// Whether [`on_clock`](Operator::on_clock) is to be called. Asked once, after `open`.
+    fn wants_clock(&self) -> bool {
+        false
+    }
+
+    /// A barrier has come; the snapshot is taken next. An operator that may emit what it remembers
+    /// instead of storing it does so here. May leave work pending; it is then called again when that
+    /// is done, until it leaves none.
+    #[inline]
+    fn before_barrier(&mut self, out: &mut impl Collect<Self::Out>) {
+        let _ = out;
+    }
+
+    /// Writes what the operator remembers: values whole, tracked states by cutting them here.
+    /// Nothing is pending when it is called, and the snapshot before is drained.
     ///
     /// # Errors
     /// When a value cannot be archived.
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
         let _ = into;
         Ok(())
+    }
+
+    /// Hands on entries of the tracked states that the last snapshot cut, as many as `into` allows.
+    /// `true` when nothing is left.
+    ///
+    /// # Errors
+    /// When an entry cannot be archived.
+    #[inline]
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        let _ = into;
+        Ok(true)
     }
 
     /// Reads back what [`snapshot`](Operator::snapshot) wrote; called after `open` and before any
@@ -118,6 +153,8 @@ pub struct OperatorContext {
     pub key_groups: KeyGroups,
     /// Where named counts are registered.
     pub counters: Counters,
+    /// What the tables of the core share.
+    pub state: StateContext,
 }
 
 impl OperatorContext {
@@ -128,6 +165,7 @@ impl OperatorContext {
             cores: 1,
             key_groups: KeyGroups::default_for(1),
             counters: Counters::default(),
+            state: StateContext::new(KeyGroups::default_for(1), Budget::unlimited()),
         }
     }
 }

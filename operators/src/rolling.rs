@@ -166,12 +166,13 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.put("states", &self.states.to_vec())
+        into.operator(&self.name, |into| into.value("states", &self.states.to_vec()))
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let states: Vec<(K, S::State)> = from.get("states")?.unwrap_or_default();
-        for (key, state) in states {
+        let states: Option<Vec<(K, S::State)>> =
+            from.operator(&self.name, |from| from.value("states"))?;
+        for (key, state) in states.into_iter().flatten() {
             self.states.insert(key, state);
         }
         Ok(())

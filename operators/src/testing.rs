@@ -20,9 +20,12 @@
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use tailwater_core::{Control, Element, Error, Result, Stamped, Timestamp};
-use tailwater_state::SnapshotWriter;
+use tailwater_state::{
+    Chunk, Drain, MemorySnapshot, SnapshotKind, SnapshotParts, SnapshotReader, SnapshotWriter,
+};
 
 use crate::{Collect, Operator, OperatorContext};
 
@@ -92,6 +95,8 @@ pub struct Harness<O: Operator> {
     operator: O,
     context: OperatorContext,
     output: Output<O::Out>,
+    /// All snapshots that were taken, chained as checkpoints are.
+    snapshots: MemorySnapshot,
 }
 
 impl<O: Operator> Harness<O> {
@@ -112,7 +117,7 @@ impl<O: Operator> Harness<O> {
         operator.open(&context)?;
         let output =
             Output { elements: Vec::new(), error: None, room, refused_last: Cell::new(false) };
-        Ok(Self { operator, context, output })
+        Ok(Self { operator, context, output, snapshots: MemorySnapshot::new(1) })
     }
 
     /// Pushes one record.
@@ -172,12 +177,35 @@ impl<O: Operator> Harness<O> {
     /// # Errors
     /// When the snapshot cannot be taken, or `fresh` cannot be opened or restored.
     pub fn replace(&mut self, mut fresh: O) -> Result<()> {
-        let mut snapshot = SnapshotWriter::default();
-        self.operator.snapshot(&mut snapshot)?;
+        self.snapshot()?;
         fresh.open(&self.context)?;
-        fresh.restore(&mut snapshot.into_reader())?;
+        let groups = 0..self.context.key_groups.count();
+        let source = Arc::new(self.snapshots.clone());
+        let mut reader = SnapshotReader::new(source, "", (0, 1), groups);
+        fresh.restore(&mut reader)?;
+        let findings = reader.findings();
+        assert!(findings.missing.is_empty(), "not in the snapshot: {:?}", findings.missing);
+        assert!(findings.changed.is_empty(), "{:?}", findings.changed);
         self.operator = fresh;
         Ok(())
+    }
+
+    /// Takes a barrier as a task does, and drains what changed since the last one.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be taken.
+    pub fn snapshot(&mut self) -> Result<&MemorySnapshot> {
+        loop {
+            self.operator.before_barrier(&mut self.output);
+            if !self.operator.is_pending() {
+                break;
+            }
+            self.finish_pending();
+        }
+        let (parts, chunks) = take_snapshot(&mut self.operator)?;
+        self.snapshots.begin();
+        self.snapshots.add("", 0, parts, chunks);
+        Ok(&self.snapshots)
     }
 
     /// What came out since the last call.
@@ -223,6 +251,34 @@ impl<O: Operator> Harness<O> {
                 fruitless <= FRUITLESS_RESUMES_MAX,
                 "the operator stays pending, though it has room, and emits nothing"
             );
+        }
+    }
+}
+
+/// What `from` remembers, in `to`: a barrier, a drain and a restore, with no job around them.
+///
+/// # Errors
+/// When the snapshot cannot be taken or read.
+pub fn carry_over<O: Operator>(from: &mut O, to: &mut O) -> Result<()> {
+    let mut snapshots = MemorySnapshot::new(1);
+    let (parts, chunks) = take_snapshot(from)?;
+    snapshots.add("", 0, parts, chunks);
+    let groups = 0..OperatorContext::single_core().key_groups.count();
+    to.restore(&mut SnapshotReader::new(Arc::new(snapshots), "", (0, 1), groups))
+}
+
+/// The barrier's part of a snapshot, and all that is drained after it.
+fn take_snapshot<O: Operator>(operator: &mut O) -> Result<(SnapshotParts, Vec<Chunk>)> {
+    let mut writer = SnapshotWriter::new(SnapshotKind::Incremental, "");
+    operator.snapshot(&mut writer)?;
+    let mut drain = Drain::new();
+    let mut chunks = Vec::new();
+    loop {
+        drain.allow(usize::MAX);
+        let done = operator.drain(&mut drain)?;
+        chunks.extend(drain.take());
+        if done {
+            return Ok((writer.into_parts(), chunks));
         }
     }
 }

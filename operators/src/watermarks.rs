@@ -134,11 +134,12 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.put("sent", &self.sent)
+        into.operator("event_time", |into| into.value("sent", &self.sent))
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        self.sent = from.get("sent")?.unwrap_or(Timestamp::MIN);
+        let sent = from.operator("event_time", |from| from.value("sent"))?;
+        self.sent = sent.unwrap_or(Timestamp::MIN);
         Ok(())
     }
 

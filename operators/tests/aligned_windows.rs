@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use tailwater_core::{Error, Span, Timestamp};
 use tailwater_operators::aggregate::Prototype;
+use tailwater_operators::testing::carry_over;
 use tailwater_operators::{
     Aggregate, Collect, Fired, LateRecords, Operator, OperatorContext, PaneWindows, Sliding,
     WindowResult,
 };
-use tailwater_state::SnapshotWriter;
 
 #[derive(Clone, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 struct Contents(Vec<i64>);
@@ -113,11 +113,10 @@ fn run(windows: Sliding, lateness: i64, script: &[&str], tick: i64, restored: bo
             _ => panic!("an unknown step: {step}"),
         }
         if restored {
-            let mut writer = SnapshotWriter::default();
-            operator.snapshot(&mut writer).unwrap();
-            operator = prototype.clone();
-            operator.open(&context).unwrap();
-            operator.restore(&mut writer.into_reader()).unwrap();
+            let mut fresh = prototype.clone();
+            fresh.open(&context).unwrap();
+            carry_over(&mut operator, &mut fresh).unwrap();
+            operator = fresh;
         }
     }
     operator.on_watermark(Timestamp::MAX, &mut out);

@@ -129,6 +129,13 @@ pub trait TrackedState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema(pub String);
 
+impl Schema {
+    /// That of `T`.
+    pub fn of<T>() -> Self {
+        Self(std::any::type_name::<T>().to_owned())
+    }
+}
+
 /// What the entries of a state are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {

@@ -15,5 +15,8 @@ pub use changes::{
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use pane::{Pane, Panes};
-pub use snapshot::{SnapshotReader, SnapshotWriter};
+pub use snapshot::{
+    Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,
+    StateValue, StoredValues, TrackedPart,
+};
 pub use table::Table;

@@ -68,12 +68,12 @@ impl Operator for Counting {
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.put("count", &self.count)
+        into.value("count", &self.count)
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
         if self.fault != Fault::ForgetsOnRestore {
-            self.count = from.get("count")?.unwrap_or(0);
+            self.count = from.value("count")?.unwrap_or(0);
         }
         Ok(())
     }

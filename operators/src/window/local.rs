@@ -317,8 +317,59 @@ where
         }
     }
 
+    fn write(&self, into: &mut SnapshotWriter) -> Result<()> {
+        if self.flushing.is_some() {
+            return Err(Error::internal(format!(
+                "`{}` was asked for a snapshot while panes were flushed",
+                self.name
+            )));
+        }
+        into.value("windows", &(self.windows.size, self.windows.slide, self.windows.offset))?;
+        into.value("watermark", &self.watermark)?;
+        into.value("judged", &self.judged)?;
+        into.value("passed", &(self.passed.first, self.passed.len))?;
+        let ordinals: Vec<i64> = self.panes.all().iter().map(|pane| pane.ordinal).collect();
+        into.value("panes", &ordinals)?;
+        for pane in self.panes.all() {
+            let entries: Vec<(K, G::Accumulator)> = pane
+                .table
+                .iter()
+                .map(|(_, key, accumulator)| (key.clone(), accumulator.clone()))
+                .collect();
+            into.value(&format!("pane {}", pane.ordinal), &entries)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        let windows = (self.windows.size, self.windows.slide, self.windows.offset);
+        let Some(stored) = from.value::<(Span, Span, Span)>("windows")? else { return Ok(()) };
+        if stored != windows {
+            return Err(Error::configuration(format!(
+                "the snapshot of `{}` has windows of {} every {} from {}, the job {} every {} from {}: \
+                 restore with the same windows, or start without the snapshot",
+                self.name, stored.0, stored.1, stored.2, windows.0, windows.1, windows.2
+            )));
+        }
+        self.watermark = self.expect("watermark", from)?;
+        self.judged = self.expect("judged", from)?;
+        let (first, len) = self.expect("passed", from)?;
+        self.passed = HotPane { first, len, index: 0 };
+        self.hot = HotPane::NONE;
+        for ordinal in self.expect::<Vec<i64>>("panes", from)? {
+            let state = format!("pane {ordinal}");
+            let entries = self.expect::<Vec<(K, G::Accumulator)>>(&state, from)?;
+            let index = self.panes.get_or_create(ordinal);
+            let table = self.panes.table_mut(index);
+            for (key, accumulator) in entries {
+                table.get_or_insert_with(stable_hash(&key), key, || accumulator);
+            }
+        }
+        Ok(())
+    }
+
     fn expect<V: Record>(&self, state: &str, from: &mut SnapshotReader) -> Result<V> {
-        from.get(state)?.ok_or_else(|| {
+        from.value(state)?.ok_or_else(|| {
             Error::format(format!("the snapshot of `{}` has no `{state}`", self.name))
         })
     }
@@ -367,54 +418,13 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        if self.flushing.is_some() {
-            return Err(Error::internal(format!(
-                "`{}` was asked for a snapshot while panes were flushed",
-                self.name
-            )));
-        }
-        into.put("windows", &(self.windows.size, self.windows.slide, self.windows.offset))?;
-        into.put("watermark", &self.watermark)?;
-        into.put("judged", &self.judged)?;
-        into.put("passed", &(self.passed.first, self.passed.len))?;
-        let ordinals: Vec<i64> = self.panes.all().iter().map(|pane| pane.ordinal).collect();
-        into.put("panes", &ordinals)?;
-        for pane in self.panes.all() {
-            let entries: Vec<(K, G::Accumulator)> = pane
-                .table
-                .iter()
-                .map(|(_, key, accumulator)| (key.clone(), accumulator.clone()))
-                .collect();
-            into.put(&format!("pane {}", pane.ordinal), &entries)?;
-        }
-        Ok(())
+        let name = self.name.clone();
+        into.operator(&name, |into| self.write(into))
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let windows = (self.windows.size, self.windows.slide, self.windows.offset);
-        let Some(stored) = from.get::<(Span, Span, Span)>("windows")? else { return Ok(()) };
-        if stored != windows {
-            return Err(Error::configuration(format!(
-                "the snapshot of `{}` has windows of {} every {} from {}, the job {} every {} from {}: \
-                 restore with the same windows, or start without the snapshot",
-                self.name, stored.0, stored.1, stored.2, windows.0, windows.1, windows.2
-            )));
-        }
-        self.watermark = self.expect("watermark", from)?;
-        self.judged = self.expect("judged", from)?;
-        let (first, len) = self.expect("passed", from)?;
-        self.passed = HotPane { first, len, index: 0 };
-        self.hot = HotPane::NONE;
-        for ordinal in self.expect::<Vec<i64>>("panes", from)? {
-            let state = format!("pane {ordinal}");
-            let entries = self.expect::<Vec<(K, G::Accumulator)>>(&state, from)?;
-            let index = self.panes.get_or_create(ordinal);
-            let table = self.panes.table_mut(index);
-            for (key, accumulator) in entries {
-                table.get_or_insert_with(stable_hash(&key), key, || accumulator);
-            }
-        }
-        Ok(())
+        let name = self.name.clone();
+        from.operator(&name, |from| self.read(from))
     }
 
     fn describe(&self, into: &mut Vec<Description>) {

@@ -15,6 +15,7 @@ use tailwater_core::{
     Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
 };
 use tailwater_operators::{Collect, OperatorContext, Waker};
+use tailwater_state::{Budget, StateContext};
 
 use crate::checkpoint::SnapshotTaker;
 use crate::control::{Control, Mode};
@@ -102,6 +103,7 @@ impl TaskContext {
             cores: self.cores,
             key_groups: self.key_groups,
             counters: self.counters.clone(),
+            state: StateContext::new(self.key_groups, Budget::unlimited()),
         }
     }
 }

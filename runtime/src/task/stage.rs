@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_core::{Control, Counter, Result, Stamped};
 use tailwater_operators::Operator;
-use tailwater_state::SnapshotWriter;
+use tailwater_state::{Drain, SnapshotKind, SnapshotWriter};
 
 use super::{Event, Input, InputPlan, Output, OutputPlan, Progress, Step, Task, TaskContext};
 use crate::checkpoint::SnapshotTaker;
@@ -43,9 +43,15 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 Ok(())
             }
             Control::Barrier(barrier) => {
-                let mut snapshot = SnapshotWriter::default();
+                let mut snapshot = SnapshotWriter::new(SnapshotKind::Incremental, &*self.name);
                 self.chain.snapshot(&mut snapshot)?;
-                self.snapshots.take(barrier.checkpoint, self.node, self.core, snapshot);
+                let mut drain = Drain::new();
+                drain.allow(usize::MAX);
+                while !self.chain.drain(&mut drain)? {
+                    drain.allow(usize::MAX);
+                }
+                let parts = snapshot.into_parts();
+                self.snapshots.take(barrier.checkpoint, self.node, self.core, parts);
                 self.output.control(control)
             }
             Control::Idle | Control::Active | Control::Marker(_) => self.output.control(control),

@@ -35,16 +35,21 @@ where
             })
             .collect();
         windows.sort_unstable_by_key(|window| window.5);
-        into.put("watermark", &self.watermark)?;
-        into.put("windows", &windows)
+        into.operator(&self.name, |into| {
+            into.value("watermark", &self.watermark)?;
+            into.value("windows", &windows)
+        })
     }
 
     pub(super) fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        if let Some(watermark) = from.get("watermark")? {
+        let (watermark, windows) = from.operator(&self.name, |from| {
+            let windows: Option<Vec<Saved<K, C::Kept, R::State>>> = from.value("windows")?;
+            Ok::<_, tailwater_core::Error>((from.value("watermark")?, windows))
+        })?;
+        if let Some(watermark) = watermark {
             self.watermark = watermark;
         }
-        let windows: Vec<Saved<K, C::Kept, R::State>> = from.get("windows")?.unwrap_or_default();
-        for (key, window, kept, state, timers, number) in windows {
+        for (key, window, kept, state, timers, number) in windows.into_iter().flatten() {
             let hash = Self::hash(&key, window);
             let slot = self.slots.insert_numbered(hash, key, window, number);
             let entry = &mut self.slots[slot];

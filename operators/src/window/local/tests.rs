@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tailwater_core::{Control, Element, ErrorKind, TimeUnits};
 
 use super::*;
-use crate::testing::{Harness, Order, check_each_restore, check_operator};
+use crate::testing::{Harness, Order, carry_over, check_each_restore, check_operator};
 use crate::window::{Fired, PaneWindows, Window, WindowResult};
 
 /// A key and a value.
@@ -379,9 +379,8 @@ fn descriptions_say_what_is_summed_up() {
 
 #[test]
 fn a_snapshot_of_other_windows_is_refused() {
-    let mut writer = SnapshotWriter::default();
-    local(Sliding::of(Span(10)), 1).snapshot(&mut writer).unwrap();
-    let error = local(Sliding::of(Span(20)), 1).restore(&mut writer.into_reader()).unwrap_err();
+    let (mut ten, mut twenty) = (local(Sliding::of(Span(10)), 1), local(Sliding::of(Span(20)), 1));
+    let error = carry_over(&mut ten, &mut twenty).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
 }
 

@@ -291,11 +291,13 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        self.write(into)
+        let name = self.name.clone();
+        into.operator(&name, |into| self.write(into))
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        self.read(from)
+        let name = self.name.clone();
+        from.operator(&name, |from| self.read(from))
     }
 
     fn describe(&self, into: &mut Vec<Description>) {

@@ -29,25 +29,25 @@ where
         }
         let windows: (Span, Span, Span) =
             (self.windows.size, self.windows.slide, self.windows.offset);
-        into.put("windows", &windows)?;
-        into.put("watermark", &self.watermark)?;
-        into.put("total", &(self.total.first, self.total.last))?;
+        into.value("windows", &windows)?;
+        into.value("watermark", &self.watermark)?;
+        into.value("total", &(self.total.first, self.total.last))?;
         let ordinals: Vec<i64> = self.panes.all().iter().map(|pane| pane.ordinal).collect();
-        into.put("panes", &ordinals)?;
+        into.value("panes", &ordinals)?;
         for pane in self.panes.all() {
             let entries: Vec<(K, G::Accumulator)> = pane
                 .table
                 .iter()
                 .map(|(_, key, accumulator)| (key.clone(), accumulator.clone()))
                 .collect();
-            into.put(&pane_name(pane.ordinal), &entries)?;
+            into.value(&pane_name(pane.ordinal), &entries)?;
         }
         Ok(())
     }
 
     pub(super) fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
         let windows = (self.windows.size, self.windows.slide, self.windows.offset);
-        let Some(stored) = from.get::<(Span, Span, Span)>("windows")? else { return Ok(()) };
+        let Some(stored) = from.value::<(Span, Span, Span)>("windows")? else { return Ok(()) };
         if stored != windows {
             return Err(Error::configuration(format!(
                 "the snapshot of `{}` has windows of {} every {} from {}, the job {} every {} from {}: \
@@ -74,7 +74,7 @@ where
     }
 
     fn expect<V: Record>(&self, state: &str, from: &mut SnapshotReader) -> Result<V> {
-        from.get(state)?.ok_or_else(|| {
+        from.value(state)?.ok_or_else(|| {
             Error::format(format!("the snapshot of `{}` has no `{state}`", self.name))
         })
     }

@@ -13,6 +13,7 @@ use tailwater_core::{Error, ErrorKind, TimeUnits};
 
 use super::*;
 use crate::Window;
+use crate::testing::carry_over;
 
 /// Collects the values themselves, so that nothing can cancel out.
 #[derive(Clone, Debug)]
@@ -215,11 +216,10 @@ fn run(setup: Setup, late: LateRecords, script: &[Step], harness: Harness) -> Ve
         let dropped = context.counters.get("late_records_dropped");
         given.push((in_order(out.events), out.watermarks, dropped));
         if harness.restored {
-            let mut writer = SnapshotWriter::default();
-            operator.snapshot(&mut writer).unwrap();
-            operator = prototype.clone();
-            operator.open(&context).unwrap();
-            operator.restore(&mut writer.into_reader()).unwrap();
+            let mut fresh = prototype.clone();
+            fresh.open(&context).unwrap();
+            carry_over(&mut operator, &mut fresh).unwrap();
+            operator = fresh;
         }
     }
     given
@@ -391,9 +391,7 @@ fn a_snapshot_of_other_windows_is_refused() {
     let operator = |size| {
         PaneWindows::new(key_of, tumbling(size).windows, Bag { subtracts: Subtracts::Never })
     };
-    let mut writer = SnapshotWriter::default();
-    operator(10).unwrap().snapshot(&mut writer).unwrap();
-    let error = operator(20).unwrap().restore(&mut writer.into_reader()).unwrap_err();
+    let error = carry_over(&mut operator(10).unwrap(), &mut operator(20).unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
 }
 
