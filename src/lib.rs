@@ -59,8 +59,9 @@ pub use windowed::{WindowKind, Windowed};
 
 pub use tailwater_connectors as connectors;
 pub use tailwater_core::{
-    Clock, Counter, Counters, Element, Error, ErrorKind, Key, KeyGroups, ManualClock, Notional,
-    Price, Record, Result, Size, Span, Stamped, Symbol, TimeUnits, Timestamp, Volume,
+    Clock, Counter, Counters, Describe, Element, Error, ErrorKind, Key, KeyGroups, ManualClock,
+    Notional, Price, Record, Result, Schema, Size, Span, Stamped, Symbol, TimeUnits, Timestamp,
+    Volume,
 };
 pub use tailwater_derive::record;
 pub use tailwater_operators as operators;
@@ -70,6 +71,8 @@ pub use tailwater_runtime::{
     Cores, Driver, Idle, JobHandle, Local, Objective, Pace, Report, SystemClock,
 };
 
+#[doc(hidden)]
+pub use tailwater_core::schema;
 #[doc(hidden)]
 pub use {rkyv, serde};
 

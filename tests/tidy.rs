@@ -18,7 +18,7 @@ const LITERAL_MIN: usize = 40;
 /// The engine's members and those that each of them may import; a member that is not named here is
 /// not allowed to be one.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("core", &[]),
+    ("core", &["derive"]),
     ("derive", &[]),
     ("network", &["core"]),
     ("state", &["core"]),

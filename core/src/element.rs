@@ -3,10 +3,10 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Describe, Timestamp};
 
 /// A record with its event time ([`Timestamp::NONE`] where none was assigned).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize, Describe)]
 pub struct Stamped<T> {
     /// Event time.
     pub at: Timestamp,

@@ -4,6 +4,9 @@
 //! at least two of network, state and operators need it.
 #![forbid(unsafe_code)]
 
+// `Describe` writes paths that start at `::tailwater_core`; inside this crate they must lead here.
+extern crate self as tailwater_core;
+
 pub mod clock;
 pub mod counters;
 pub mod element;
@@ -12,6 +15,7 @@ pub mod key;
 pub mod money;
 pub mod random;
 pub mod record;
+pub mod schema;
 pub mod symbol;
 pub mod time;
 
@@ -23,5 +27,8 @@ pub use key::{Key, KeyGroups, stable_hash};
 pub use money::{Notional, Price, Size, Volume};
 pub use random::Random;
 pub use record::Record;
+pub use schema::{Describe, Schema};
 pub use symbol::Symbol;
+/// The derive of the trait of the same name.
+pub use tailwater_derive::Describe;
 pub use time::{Span, TimeUnits, Timestamp};

@@ -10,6 +10,8 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::Describe;
+
 /// The decimals of a [`Price`], [`Size`] or [`Volume`].
 pub const DECIMALS: u32 = 8;
 
@@ -18,7 +20,7 @@ macro_rules! fixed_point {
         $(#[$doc])*
         #[derive(
             Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
-            Archive, Serialize, Deserialize,
+            Archive, Serialize, Deserialize, Describe,
         )]
         pub struct $name($repr);
 

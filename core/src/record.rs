@@ -7,33 +7,31 @@ use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Describe, Error, Result};
 
 /// A type that can flow through a job and be kept as state.
 ///
-/// Implemented for every type with rkyv's derives; `#[record]` of the `tailwater` crate writes
-/// them.
+/// Implemented for every type with rkyv's derives and [`Describe`]; `#[record]` of the `tailwater`
+/// crate writes them.
 pub trait Record:
     Clone
     + Send
-    + 'static
+    + Describe
     + Archive<
         Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>
                       + Deserialize<Self, HighDeserializer<rancor::Error>>,
-    >
-    + for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>
+    > + for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>
 {
 }
 
 impl<T> Record for T where
     T: Clone
         + Send
-        + 'static
+        + Describe
         + Archive<
             Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>
                           + Deserialize<T, HighDeserializer<rancor::Error>>,
-        >
-        + for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>
+        > + for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, rancor::Error>>
 {
 }
 

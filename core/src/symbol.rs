@@ -5,11 +5,22 @@ use std::fmt;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Describe, Error, Result};
 
 /// An instrument's name of at most [`Symbol::LEN_MAX`] bytes of UTF-8, stored in place.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Archive, Serialize, Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Archive,
+    Serialize,
+    Deserialize,
+    Describe,
 )]
 pub struct Symbol([u8; Symbol::LEN_MAX]);
 

@@ -5,6 +5,8 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::Describe;
+
 /// An instant: nanoseconds since an epoch that the data defines (usually 1970-01-01 UTC; for NASDAQ
 /// ITCH midnight of the trading day). May be negative.
 ///
@@ -22,6 +24,7 @@ use rkyv::{Archive, Deserialize, Serialize};
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -41,6 +44,7 @@ pub struct Timestamp(pub i64);
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

@@ -1,32 +1,57 @@
-//! `#[record]`: makes a struct or enum something that can flow through a job and be kept as state.
+//! `#[record]` and `Describe`: make a struct or enum something that can flow through a job and be
+//! kept as state.
+
+mod describe;
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Item, parse_macro_input};
+use syn::{DeriveInput, Item, LitInt, parse_macro_input};
 
-/// Derives what a record needs: `Clone`, `Debug`, rkyv's archive (so that it can be state) and
-/// serde's text forms (so that it can be read from and written to CSV and JSON lines).
+/// Derives what a record needs: `Clone`, `Debug`, rkyv's archive (so that it can be state), serde's
+/// text forms (so that it can be read from and written to CSV and JSON lines) and its schema (so
+/// that a checkpoint can tell what has changed).
 ///
-/// Goes before other derives. `serde` attributes such as `#[serde(rename = "..")]` work as usual.
+/// Goes before other derives. `serde` attributes such as `#[serde(rename = "..")]` work as usual. A
+/// change of meaning that the fields do not show is told by a version: `#[record(version = 2)]`.
 #[proc_macro_attribute]
 pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    if !arguments.is_empty() {
-        return quote!(compile_error! { "#[record] takes no arguments" }).into();
-    }
+    let mut version: Option<LitInt> = None;
+    let parser = syn::meta::parser(|meta| {
+        if !meta.path.is_ident("version") {
+            return Err(meta.error("`#[record]` knows `version = NUMBER`"));
+        }
+        version = Some(meta.value()?.parse()?);
+        Ok(())
+    });
+    parse_macro_input!(arguments with parser);
     let item = parse_macro_input!(item as Item);
     if !matches!(item, Item::Struct(_) | Item::Enum(_)) {
         return quote!(compile_error! { "#[record] goes on a struct or an enum" }).into();
     }
+    let version = version.map(|version| quote!(, version = #version));
     quote! {
         #[derive(
             Clone, Debug,
             ::tailwater::rkyv::Archive,
             ::tailwater::rkyv::Serialize, ::tailwater::rkyv::Deserialize,
             ::tailwater::serde::Serialize, ::tailwater::serde::Deserialize,
+            ::tailwater::Describe,
         )]
         #[rkyv(crate = ::tailwater::rkyv)]
         #[serde(crate = "::tailwater::serde")]
+        #[describe(crate = ::tailwater #version)]
         #item
     }
     .into()
+}
+
+/// Derives `Describe`: what the type looks like in its archive.
+///
+/// `#[describe(crate = PATH)]` names the crate whose `schema` module is meant (`::tailwater_core`
+/// without), `#[describe(version = 2)]` the version, and on a field `#[describe(as = "Vec<u8>")]`
+/// what rkyv makes of it where it has a `#[rkyv(with = ..)]`.
+#[proc_macro_derive(Describe, attributes(describe))]
+pub fn describe(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    describe::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

@@ -24,7 +24,7 @@ const CHECKSUM: u64 = 0xfb4a_e2c4_b386_743f;
 const BATCH_LEN: u64 = 256;
 const PAIRS: usize = 16;
 
-#[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, tailwater_core::Describe)]
 struct Tick {
     symbol: u32,
     size: u32,
@@ -48,7 +48,7 @@ fn watermark(index: u64) -> i64 {
     START + index as i64 * 1000 - 2_000_000
 }
 
-#[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, tailwater_core::Describe)]
 struct Bar {
     open: (i64, i64),
     close: (i64, i64),

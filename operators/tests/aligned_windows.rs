@@ -15,7 +15,9 @@ use tailwater_operators::{
     WindowResult,
 };
 
-#[derive(Clone, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, tailwater_core::Describe,
+)]
 struct Contents(Vec<i64>);
 
 type Record = (String, i64);

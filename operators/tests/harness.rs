@@ -55,7 +55,16 @@ fn expected<U>(
     each.collect()
 }
 
-#[derive(Clone, Debug, Default, PartialEq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    tailwater_core::Describe,
+)]
 struct Total(i64);
 
 impl Aggregate<i64> for Total {

@@ -13,6 +13,7 @@ use super::Trade;
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -32,6 +33,7 @@ pub struct Captured {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -56,6 +58,7 @@ pub enum MarketEvent {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -86,6 +89,7 @@ pub struct Quote {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -105,6 +109,7 @@ pub struct Level {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -134,6 +139,7 @@ pub struct Depth {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

@@ -19,6 +19,7 @@ use crate::file::{CsvDecoder, Decoder, Dialect, Format, JsonlDecoder, Looks, Res
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -51,6 +52,7 @@ pub struct Trade {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

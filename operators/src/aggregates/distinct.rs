@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use rkyv::with::AsVec;
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::Key;
+use tailwater_core::{Describe, Key};
 
 use crate::Aggregator;
 
@@ -23,9 +23,10 @@ where
 }
 
 /// The values seen.
-#[derive(Clone, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, Debug, Archive, Serialize, Deserialize, Describe)]
 pub struct Seen<V: Key> {
     #[rkyv(with = AsVec)]
+    #[describe(as = "Vec<V>")]
     values: HashSet<V>,
 }
 

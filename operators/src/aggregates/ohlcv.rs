@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Notional, Price, Size, Timestamp, Volume};
+use tailwater_core::{Describe, Notional, Price, Size, Timestamp, Volume};
 
 use super::vwap::Turnover;
 use crate::Aggregator;
@@ -45,6 +45,7 @@ pub struct Tick {
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -68,7 +69,9 @@ pub struct Ohlcv {
 }
 
 /// A trade's place in time and its price: the first opens a bar, the last closes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize, Describe,
+)]
 pub struct Mark {
     at: Timestamp,
     id: u64,
@@ -76,7 +79,7 @@ pub struct Mark {
 }
 
 /// What is kept of the trades.
-#[derive(Clone, Copy, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Archive, Serialize, Deserialize, Describe)]
 pub struct Bar {
     open: Mark,
     close: Mark,

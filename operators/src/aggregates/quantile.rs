@@ -8,7 +8,7 @@ use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
 use rkyv::{Archive, Deserialize, Place, Serialize};
 use sketches_ddsketch::{Config, DDSketch};
-use tailwater_core::{Error, Result};
+use tailwater_core::{Describe, Error, Result};
 
 use crate::Aggregator;
 
@@ -36,9 +36,10 @@ where
 }
 
 /// The bins that the values fell into.
-#[derive(Clone, Archive, Serialize, Deserialize)]
+#[derive(Clone, Archive, Serialize, Deserialize, Describe)]
 pub struct Sketch {
     #[rkyv(with = AsBytes)]
+    #[describe(as = "Vec<u8>")]
     bins: DDSketch,
 }
 

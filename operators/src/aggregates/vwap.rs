@@ -1,7 +1,7 @@
 //! The volume-weighted average price.
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Notional, Price, Size, Volume};
+use tailwater_core::{Describe, Notional, Price, Size, Volume};
 
 use crate::Aggregator;
 
@@ -36,6 +36,7 @@ where
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -51,7 +52,7 @@ pub struct Vwap {
 }
 
 /// What is kept of the trades.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize, Describe)]
 pub struct Turnover {
     /// The sum of price times size.
     pub notional: Notional,

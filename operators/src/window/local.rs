@@ -26,7 +26,7 @@
 use std::marker::PhantomData;
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Error, Key, Record, Result, Span, Stamped, Timestamp, stable_hash};
+use tailwater_core::{Describe, Error, Key, Record, Result, Span, Stamped, Timestamp, stable_hash};
 use tailwater_state::{Panes, SnapshotReader, SnapshotWriter};
 
 use super::panes::grid::Grid;
@@ -51,6 +51,7 @@ pub const PASSED_PANES: i64 = 16;
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

@@ -7,7 +7,7 @@ pub mod panes;
 pub mod reduce;
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Span, Timestamp};
+use tailwater_core::{Describe, Span, Timestamp};
 
 pub use assign::{Session, Sliding, Tumbling};
 pub use general::GeneralWindows;
@@ -27,6 +27,7 @@ pub use panes::PaneWindows;
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -65,6 +66,7 @@ impl Window {
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

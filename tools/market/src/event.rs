@@ -1,7 +1,7 @@
 //! What an exchange tells: orders that come, change and go, and the prints that trading leaves.
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Price, Size, Span, Symbol, Timestamp};
+use tailwater_core::{Describe, Price, Size, Span, Symbol, Timestamp};
 
 /// The side of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +123,7 @@ pub enum EventKind {
     Archive,
     Serialize,
     Deserialize,
+    Describe,
     serde::Serialize,
     serde::Deserialize,
 )]

@@ -20,6 +20,7 @@ use crate::testing::{data, drain, read, source_context};
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
+    tailwater_core::Describe,
     serde::Serialize,
     serde::Deserialize,
 )]
@@ -207,6 +208,7 @@ fn the_real_orders_are_read_from_packed_csv() {
         rkyv::Archive,
         rkyv::Serialize,
         rkyv::Deserialize,
+        tailwater_core::Describe,
     )]
     #[serde(rename_all = "lowercase")]
     enum Action {
@@ -214,7 +216,14 @@ fn the_real_orders_are_read_from_packed_csv() {
         Changed,
         Deleted,
     }
-    #[derive(Clone, serde::Deserialize, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    #[derive(
+        Clone,
+        serde::Deserialize,
+        rkyv::Archive,
+        rkyv::Serialize,
+        rkyv::Deserialize,
+        tailwater_core::Describe,
+    )]
     struct Order {
         id: u64,
         placed_ms: i64,
@@ -232,7 +241,9 @@ fn the_real_orders_are_read_from_packed_csv() {
 
 #[test]
 fn a_panic_in_a_record_type_is_an_error_of_the_reader() {
-    #[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+    #[derive(
+        Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, tailwater_core::Describe,
+    )]
     struct Panics;
     impl<'de> serde::Deserialize<'de> for Panics {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {

@@ -6,7 +6,17 @@ use super::DAY_NS;
 use crate::market::Side;
 
 /// A message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    tailwater_core::Describe,
+)]
 pub struct ItchMessage {
     /// NASDAQ's number of the stock for the day; zero where the message is about none.
     pub locate: u16,
@@ -19,7 +29,17 @@ pub struct ItchMessage {
 }
 
 /// What a message says. Prices are exact; sizes are in shares. The side of an order is its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    tailwater_core::Describe,
+)]
 #[expect(missing_docs, reason = "the fields are named as in the specification")]
 pub enum ItchBody {
     /// `A`, `F`: an order joins the book; with `F` its owner is named.
