@@ -10,7 +10,7 @@
 //!                           and all keys of the namespace are gone
 //! ```
 
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, Result, Schema};
 
 /// What a checkpoint holds of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,17 +122,6 @@ pub trait TrackedState {
     /// When the entries contradict each other.
     fn loaded(&mut self) -> Result<()> {
         Ok(())
-    }
-}
-
-/// What a type looks like, as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schema(pub String);
-
-impl Schema {
-    /// That of `T`.
-    pub fn of<T>() -> Self {
-        Self(std::any::type_name::<T>().to_owned())
     }
 }
 

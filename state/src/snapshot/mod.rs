@@ -15,9 +15,9 @@ mod tests;
 
 use std::ops::Range;
 
-use tailwater_core::Result;
+use tailwater_core::{Result, Schema};
 
-use crate::changes::{Declaration, Frame, Schema};
+use crate::changes::{Declaration, Frame};
 
 pub use memory::MemorySnapshot;
 pub use reader::{Findings, SnapshotReader};

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tailwater_core::record::from_archive;
-use tailwater_core::{Record, Result};
+use tailwater_core::{Record, Result, Schema};
 
 use super::{RestoreSource, Spread, StoredValues, operator_id};
-use crate::changes::{Frame, Schema, TrackedState};
+use crate::changes::{Frame, TrackedState};
 
 /// Gives the operators of one task back what they wrote.
 ///
@@ -122,7 +122,7 @@ impl SnapshotReader {
         &self.findings
     }
 
-    fn stored<T>(&mut self, state: &str) -> Result<Option<StoredValues>> {
+    fn stored<T: Record>(&mut self, state: &str) -> Result<Option<StoredValues>> {
         self.ask(state);
         let stored = self
             .source
@@ -132,7 +132,7 @@ impl SnapshotReader {
             self.miss(state);
             return Ok(None);
         };
-        let is = Schema::of::<T>();
+        let is = T::schema();
         if stored.schema != is {
             self.change(state, "items", &stored.schema, &is);
             return Ok(None);
@@ -155,10 +155,9 @@ impl SnapshotReader {
 
     fn change(&mut self, state: &str, what: &str, was: &Schema, is: &Schema) {
         let operator = &self.operator;
-        self.findings.changed.push(format!(
-            "the {what} of `{operator}/{state}` were `{}`, in the job `{}`",
-            was.0, is.0
-        ));
+        self.findings
+            .changed
+            .push(format!("the {what} of `{operator}/{state}` were `{was}`, in the job `{is}`"));
     }
 }
 

@@ -4,7 +4,7 @@ use tailwater_core::record::to_archive;
 use tailwater_core::{Error, Record, Result};
 
 use super::{SnapshotParts, Spread, StateValue, TrackedPart};
-use crate::changes::{Schema, SnapshotKind, TrackedState};
+use crate::changes::{SnapshotKind, TrackedState};
 
 /// Collects what the operators of one task remember at a barrier.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl SnapshotWriter {
         let items = items.iter().map(|item| to_archive(item).map(|bytes| bytes.to_vec()));
         let items = items.collect::<Result<_>>()?;
         let (operator, state) = (self.operator.clone(), state.to_owned());
-        let schema = Schema::of::<T>();
+        let schema = T::schema();
         self.parts.values.push(StateValue { operator, state, spread, schema, items });
         Ok(())
     }
