@@ -7,7 +7,7 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use tailwater_core::{Error, ErrorKind, Record, Result, Stamped};
 use tailwater_operators::{
-    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitReader, Waker,
+    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitPosition, SplitReader, Waker,
 };
 
 /// A ring into a job whose place of records is `capacity`: the end that the host program pushes
@@ -154,8 +154,8 @@ impl<T: Record> SplitReader<T> for IngressReader<T> {
         Ok(Polled::Ready)
     }
 
-    fn position(&self) -> u64 {
-        self.position
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.position)
     }
 }
 

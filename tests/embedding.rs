@@ -222,6 +222,7 @@ impl SourceOpener {
             clock: std::sync::Arc::new(tailwater::ManualClock::default()),
             waker: tailwater::operators::Waker::none(),
             inline: true,
+            start: None,
         }
     }
 }

@@ -137,6 +137,8 @@ fn context() -> tailwater::operators::SinkContext {
         clock: Arc::new(tailwater::ManualClock::default()),
         waker: tailwater::operators::Waker::none(),
         inline: true,
+        checkpointing: false,
+        restored: None,
     }
 }
 

@@ -150,6 +150,7 @@ fn poll_all<S: Source>(source: &S) -> u64 {
         clock: Arc::new(ManualClock::default()),
         waker: Waker::new(move || waiting.unpark()),
         inline: false,
+        start: None,
     };
     source.splits(1).expect("the file is there");
     let mut reader = source.open(0, &context).expect("the file can be opened");
@@ -159,7 +160,7 @@ fn poll_all<S: Source>(source: &S) -> u64 {
         match reader.poll(1024, &mut out).expect("the file is in order") {
             Polled::Ready => _ = black_box(&out),
             Polled::Pending => std::thread::park(),
-            Polled::Finished => return reader.position(),
+            Polled::Finished => return reader.position().records,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use tailwater_core::{Error, Record, Result};
-use tailwater_operators::{Polled, Source, SourceContext, SplitReader};
+use tailwater_operators::{Polled, Source, SourceContext, SplitPosition, SplitReader};
 
 /// A source of these records, in their order, read by one core.
 pub fn from_vec<T: Record>(records: Vec<T>) -> Memory<T> {
@@ -34,12 +34,21 @@ impl<T: Record> Source for Memory<T> {
         Ok((0..splits).map(|split| format!("memory-{split}")).collect())
     }
 
-    fn open(&self, split: usize, _: &SourceContext) -> Result<Box<dyn SplitReader<T>>> {
+    fn open(&self, split: usize, context: &SourceContext) -> Result<Box<dyn SplitReader<T>>> {
         let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner);
         let records = splits
             .get(split)
             .ok_or_else(|| Error::internal(format!("there is no split {split} in memory")))?;
-        Ok(Box::new(Reader { records: records.clone().into_iter(), position: 0 }))
+        let position = context.records_before();
+        let first = usize::try_from(position).ok().filter(|&first| first <= records.len());
+        let rest = first.and_then(|first| records.get(first..)).ok_or_else(|| {
+            let len = records.len();
+            Error::configuration(format!(
+                "the checkpoint has read {position} records, but there are only {len} in memory: \
+                 restore with the same records"
+            ))
+        })?;
+        Ok(Box::new(Reader { records: rest.to_vec().into_iter(), position }))
     }
 }
 
@@ -56,8 +65,8 @@ impl<T: Record> SplitReader<T> for Reader<T> {
         Ok(if self.records.len() == 0 { Polled::Finished } else { Polled::Ready })
     }
 
-    fn position(&self) -> u64 {
-        self.position
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.position)
     }
 }
 
@@ -74,9 +83,9 @@ mod tests {
             let mut reader = source.open(0, &context()).unwrap();
             let mut out = Vec::new();
             assert_eq!(reader.poll(2, &mut out).unwrap(), Polled::Ready);
-            assert_eq!((out.as_slice(), reader.position()), (&[1, 2][..], 2));
+            assert_eq!((out.as_slice(), reader.position().records), (&[1, 2][..], 2));
             assert_eq!(reader.poll(2, &mut out).unwrap(), Polled::Finished);
-            assert_eq!((out.as_slice(), reader.position()), (&[1, 2, 3][..], 3));
+            assert_eq!((out.as_slice(), reader.position().records), (&[1, 2, 3][..], 3));
         }
         assert!(source.open(2, &context()).is_err());
     }

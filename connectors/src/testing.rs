@@ -15,6 +15,7 @@ pub(crate) fn source_context() -> SourceContext {
         clock: Arc::new(ManualClock::default()),
         waker: Waker::none(),
         inline: true,
+        start: None,
     }
 }
 
@@ -26,6 +27,8 @@ pub(crate) fn sink_context() -> SinkContext {
         clock: Arc::new(ManualClock::default()),
         waker: Waker::none(),
         inline: true,
+        checkpointing: false,
+        restored: None,
     }
 }
 
@@ -39,7 +42,7 @@ pub(crate) fn drain<T>(reader: &mut dyn SplitReader<T>, limit: usize) -> Result<
             Polled::Finished => break,
         }
     }
-    assert_eq!(reader.position(), out.len() as u64);
+    assert_eq!(reader.position().records, out.len() as u64);
     Ok(out)
 }
 

@@ -23,8 +23,8 @@ pub mod window;
 pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
 pub use operator::{Collect, Description, Operator, OperatorContext};
-pub use sink::{Sink, SinkContext, SinkWriter};
-pub use source::{Polled, Source, SourceContext, SplitReader, Waker};
+pub use sink::{Prepared, Restored, Sink, SinkContext, SinkWriter};
+pub use source::{Polled, Source, SourceContext, SplitPosition, SplitReader, Waker};
 pub use watermarks::{WatermarkGenerator, Watermarks};
 pub use window::{
     Fired, LateRecords, PaneWindows, Session, Sliding, Tumbling, Window, WindowResult,

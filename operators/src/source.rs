@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tailwater_core::{Clock, Counters, Record, Result};
+use tailwater_core::{Clock, Counters, Error, Record, Result};
 
 /// An input of a job. Its splits are spread over the cores; a split has its own watermark.
 pub trait Source: Send + Sync + 'static {
@@ -20,6 +20,24 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// When the input does not exist or cannot be listed.
     fn splits(&self, cores: u32) -> Result<Vec<String>>;
+
+    /// The names of the splits of a run that goes on from a checkpoint, which holds the positions
+    /// of the splits `stored`. Called instead of [`splits`](Source::splits). A source that can be
+    /// cut at will answers with the stored cut, whatever `cores` says.
+    ///
+    /// # Errors
+    /// When a stored split is not there any more, or the source cannot be read again.
+    fn resume(&self, stored: &[String], cores: u32) -> Result<Vec<String>> {
+        let splits = self.splits(cores)?;
+        match stored.iter().find(|split| !splits.contains(split)) {
+            None => Ok(splits),
+            Some(split) => Err(Error::configuration(format!(
+                "the checkpoint has read from `{split}`, which source `{}` has no more: put it \
+                 back, or start afresh",
+                self.name()
+            ))),
+        }
+    }
 
     /// Opens one split, on the core that will read it.
     ///
@@ -41,8 +59,28 @@ pub trait SplitReader<T>: Send {
     /// When the split cannot be read on; the job fails with it.
     fn poll(&mut self, limit: usize, out: &mut Vec<T>) -> Result<Polled>;
 
-    /// How many records were read, from the start of the split: enough to read on from here.
-    fn position(&self) -> u64;
+    /// Behind the last record that `poll` gave: where a run that goes on from a checkpoint opens
+    /// the split.
+    fn position(&self) -> SplitPosition;
+}
+
+/// A place between two records of a split, at which it can be opened again.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
+pub struct SplitPosition {
+    /// How many records lie before it, from the start of the split.
+    pub records: u64,
+    /// Where its reader can go on: its own measure, mostly bytes. Zero means that it reads again
+    /// from the start and skips `records` records.
+    pub offset: u64,
+}
+
+impl SplitPosition {
+    /// Behind `records` records, found by reading again from the start.
+    pub fn after(records: u64) -> Self {
+        Self { records, offset: 0 }
+    }
 }
 
 /// What a poll of a split found.
@@ -72,6 +110,16 @@ pub struct SourceContext {
     /// Whether reading must happen inside `poll`, with no thread: the seeded driver, for
     /// determinism.
     pub inline: bool,
+    /// Where to go on; the first record that `poll` gives is number `start.records`, from zero.
+    /// `None` for the start of the split.
+    pub start: Option<SplitPosition>,
+}
+
+impl SourceContext {
+    /// How many records of the split were read before.
+    pub fn records_before(&self) -> u64 {
+        self.start.map_or(0, |start| start.records)
+    }
 }
 
 /// Wakes a core that sleeps because it had nothing to do; cheap when it is awake.

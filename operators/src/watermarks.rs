@@ -16,6 +16,12 @@ pub trait WatermarkGenerator<T>: Clone + Send + 'static {
     /// No later record is expected at or below this instant; [`Timestamp::MIN`] before the first
     /// record. What is not above the last answer is ignored (SEMANTICS 11).
     fn watermark(&self) -> Timestamp;
+
+    /// Goes on after a restore from where [`watermark`](Self::watermark) was. Without it the split
+    /// has no watermark again until its next record, and that of the source does not go back.
+    fn resume_from(&mut self, watermark: Timestamp) {
+        let _ = watermark;
+    }
 }
 
 /// A strategy: a generator for each split, and after how long a silent split is idle.
@@ -46,6 +52,12 @@ impl<T> WatermarkGenerator<T> for Bounded {
             return Timestamp::MIN;
         }
         self.newest - self.delay - Span(1)
+    }
+
+    fn resume_from(&mut self, watermark: Timestamp) {
+        if watermark != Timestamp::MIN {
+            self.newest = watermark + self.delay + Span(1);
+        }
     }
 }
 
@@ -162,6 +174,11 @@ mod tests {
             bounded.on_record(&(), Timestamp(at));
         }
         assert_eq!(WatermarkGenerator::<()>::watermark(&bounded), Timestamp(94));
+        let mut restored = Watermarks::bounded(10.nanos()).generator;
+        for watermark in [Timestamp::MIN, Timestamp(94)] {
+            WatermarkGenerator::<()>::resume_from(&mut restored, watermark);
+            assert_eq!(WatermarkGenerator::<()>::watermark(&restored), watermark);
+        }
         let mut monotonous = Watermarks::monotonous().generator;
         monotonous.on_record(&(), Timestamp(i64::MIN + 1));
         assert_eq!(WatermarkGenerator::<()>::watermark(&monotonous), Timestamp::MIN);

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use tailwater::operators::{
-    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitReader,
+    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitPosition, SplitReader,
 };
 use tailwater::prelude::*;
 
@@ -57,8 +57,8 @@ where
         (self.0)(limit, out)
     }
 
-    fn position(&self) -> u64 {
-        0
+    fn position(&self) -> SplitPosition {
+        SplitPosition::default()
     }
 }
 

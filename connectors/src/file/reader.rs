@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use tailwater_core::{Error, ErrorKind, Result};
-use tailwater_operators::{Polled, SplitReader, Waker};
+use tailwater_operators::{Polled, SplitPosition, SplitReader, Waker};
 
 use super::decoder::Decoder;
 use super::pump::{Filled, Pump};
@@ -45,8 +45,8 @@ impl<D: Decoder> SplitReader<D::Out> for Inline<D> {
         Ok(if ended { Polled::Finished } else { Polled::Ready })
     }
 
-    fn position(&self) -> u64 {
-        self.position
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.position)
     }
 }
 
@@ -145,8 +145,8 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
         Ok(Polled::Ready)
     }
 
-    fn position(&self) -> u64 {
-        self.position
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.position)
     }
 }
 

@@ -158,6 +158,8 @@ impl<T: 'static, S: Sink<T>> OutputPlan<T> for SinkPlan<S> {
             clock: context.clock.clone(),
             waker: context.waker.clone(),
             inline: context.inline,
+            checkpointing: false,
+            restored: None,
         };
         let writer = blame(&self.name, Timestamp::NONE, || self.sink.open(&sink_context))
             .map_err(|error| error.context(format!("cannot open the sink `{}`", self.name)))?;

@@ -347,6 +347,7 @@ where
             clock: context.clock.clone(),
             waker: context.waker.clone(),
             inline: context.inline,
+            start: None,
         };
         let own = (0..names.len()).filter(|split| *split as u32 % context.cores == context.core);
         let now_ns = context.clock.monotonic_ns();

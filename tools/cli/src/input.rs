@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tailwater::connectors::Files;
 use tailwater::connectors::file::FileSet;
 use tailwater::connectors::market::{TradeFormat, Trades};
-use tailwater::operators::{Polled, Source, SourceContext, SplitReader};
+use tailwater::operators::{Polled, Source, SourceContext, SplitPosition, SplitReader};
 use tailwater::{Error, Pace, Result};
 use tailwater_market::{Options, Tape};
 
@@ -130,7 +130,7 @@ impl<T: Send> SplitReader<T> for LimitedReader<T> {
         Ok(if self.left == 0 { Polled::Finished } else { polled })
     }
 
-    fn position(&self) -> u64 {
+    fn position(&self) -> SplitPosition {
         self.reader.position()
     }
 }

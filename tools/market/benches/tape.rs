@@ -19,6 +19,7 @@ fn play(options: &Options) -> u64 {
         clock: Arc::new(ManualClock::at(0)),
         waker: Waker::none(),
         inline: true,
+        start: None,
     };
     let tape = Tape::new(options.clone(), PRINTS).expect("options within limits");
     let splits = tape.splits(1).expect("splits").len();

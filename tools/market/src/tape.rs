@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tailwater_core::{Error, Result, Symbol, Timestamp};
-use tailwater_operators::{Polled, Source, SourceContext, SplitReader};
+use tailwater_operators::{Polled, Source, SourceContext, SplitPosition, SplitReader};
 
 use crate::arrivals::Arrivals;
 use crate::event::Print;
@@ -114,7 +114,7 @@ impl SplitReader<Print> for Reader {
         Ok(if finished { Polled::Finished } else { Polled::Ready })
     }
 
-    fn position(&self) -> u64 {
-        self.position
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.position)
     }
 }

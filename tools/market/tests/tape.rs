@@ -16,6 +16,7 @@ fn context(core: u32, cores: u32) -> SourceContext {
         clock: Arc::new(ManualClock::default()),
         waker: Waker::none(),
         inline: true,
+        start: None,
     }
 }
 
@@ -30,7 +31,7 @@ fn read(options: &Options, prints: u64, limit: usize, cores: u32) -> Vec<Vec<Pri
             let before = prints.len();
             let polled = reader.poll(limit, &mut prints).unwrap();
             assert!(prints.len() - before <= limit);
-            assert_eq!(reader.position(), prints.len() as u64);
+            assert_eq!(reader.position().records, prints.len() as u64);
             match polled {
                 Polled::Finished => return prints,
                 Polled::Ready => assert!(prints.len() > before),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tailwater::operators::{
-    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitReader,
+    Polled, Sink, SinkContext, SinkWriter, Source, SourceContext, SplitPosition, SplitReader,
 };
 use tailwater::prelude::*;
 use tailwater::runtime::latency::histogram;
@@ -89,8 +89,8 @@ impl SplitReader<Sent> for OpenLoopReader {
         Ok(Polled::Ready)
     }
 
-    fn position(&self) -> u64 {
-        self.next
+    fn position(&self) -> SplitPosition {
+        SplitPosition::after(self.next)
     }
 }
 

@@ -206,7 +206,7 @@ where
         })
     }
 
-    fn position(&self) -> u64 {
-        self.next / self.step
+    fn position(&self) -> tailwater::operators::SplitPosition {
+        tailwater::operators::SplitPosition::after(self.next / self.step)
     }
 }
