@@ -3,10 +3,13 @@
 
 pub mod budget;
 pub mod changes;
+pub mod checkpoint;
 pub mod context;
+mod fault;
 pub mod pane;
 mod slots;
 pub mod snapshot;
+pub mod store;
 pub mod table;
 
 pub use budget::Budget;

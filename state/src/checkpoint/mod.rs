@@ -1,0 +1,34 @@
+//! Checkpoints as files: segments of entries, and a manifest that makes them a checkpoint.
+//!
+//! ```text
+//! cores -> SnapshotParts, Chunks -> CheckpointWriter -> segment -> manifest -> Completed
+//!                                        ^ Checkpoints::begin          ^ Checkpoints::complete
+//! OpenedCheckpoint::open -> RestoreSource -> operators
+//! ```
+//!
+//! A checkpoint is a chain of segments: one with all entries, then those with what changed since.
+//! `docs/checkpoint-format.md` draws the bytes.
+
+mod checkpoints;
+mod cursor;
+mod layout;
+mod manifest;
+pub(crate) mod names;
+mod opened;
+mod schemas;
+mod segment_reader;
+mod segment_writer;
+mod stripes;
+mod tasks;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use checkpoints::{CheckpointSettings, Checkpoints, Completed};
+pub use layout::{BlockKind, FORMAT_VERSION};
+pub use manifest::{Manifest, StateEntry, StateSort, StoredSchema, Transaction};
+pub use opened::{OpenedCheckpoint, Skipped, Which, checkpoints_in};
+pub use segment_writer::SegmentRef;
+pub use tasks::TaskNumbers;
+pub use writer::{CheckpointWriter, TrackedNumber};
