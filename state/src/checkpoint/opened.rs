@@ -109,6 +109,7 @@ impl OpenedCheckpoint {
     fn open_unverified(store: &dyn CheckpointStore, checkpoint: u64) -> Result<Self> {
         let manifest = Manifest::read(store, checkpoint)?;
         let explain = |cause: Error| cause.context(format!("cannot use checkpoint {checkpoint}"));
+        schemas::check(&manifest).map_err(explain)?;
         let open = |reference| {
             let segment = Segment::open(store, reference)?;
             let header = &segment.header;

@@ -1,8 +1,8 @@
 //! Sorts the frames of a state by key group, roughly, on their way into a segment.
 //!
 //! Tables hand entries out in the order of their memory, so a chunk has all key groups of a core.
-//! Blocks with few key groups are what lets a merge work on one slice of the groups at a time, and a
-//! restore on another number of cores read only what it needs.
+//! Blocks with few key groups are what lets a merge work on one slice of the groups at a time, and
+//! a restore on another number of cores read only what it needs.
 
 use tailwater_core::{Error, Result};
 

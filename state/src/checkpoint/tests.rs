@@ -15,7 +15,7 @@ pub(super) fn settings(job: &str, retain: usize) -> CheckpointSettings {
 }
 
 pub(super) fn schema(text: &str) -> StoredSchema {
-    super::schemas::stored(&crate::changes::Schema(text.to_owned()))
+    super::schemas::stored(&tailwater_core::Schema::parse(text).unwrap())
 }
 
 /// Some key group for a key, always the same.
@@ -67,10 +67,10 @@ fn one_checkpoint(
     let mut writer = checkpoints.begin(checkpoints.next(), kind).unwrap();
     for core in 0..2 {
         let items: Vec<_> = items.iter().map(|item| [item, &[core as u8][..]].concat()).collect();
-        let list = (Spread::Split, schema("Position"));
+        let list = (Spread::Split, schema("Vec<u8>"));
         writer.items(core, ("source", "splits"), list, &items).unwrap();
     }
-    let types = (schema("u64"), schema("Total"));
+    let types = (schema("u64"), schema("Total { sum: i64, count: u32 }"));
     let number = writer.tracked("count", "totals", types.clone(), false).unwrap();
     assert_eq!(writer.tracked("count", "totals", types, false).unwrap(), number);
     writer.frames(number, frames).unwrap();
