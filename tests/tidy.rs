@@ -47,7 +47,14 @@ const UNKNOWN: &[(&str, &[&str], &str)] = &[
 ];
 
 /// The files that may hold `unsafe`, with a SAFETY argument for each.
-const UNSAFE: &[&str] = &["network/src/ring.rs", "state/src/table.rs", "state/src/slots.rs"];
+const UNSAFE: &[&str] = &[
+    "network/src/ring.rs",
+    "state/src/arena.rs",
+    "state/src/archive.rs",
+    "state/src/prefetch.rs",
+    "state/src/slab.rs",
+    "state/src/table/area.rs",
+];
 
 /// The file of `runtime` that may name glommio.
 const GLOMMIO: &str = "runtime/src/executor/driver_glommio.rs";

@@ -1,16 +1,21 @@
 //! What operators remember: tables of keys, and the snapshots that a barrier takes of them.
 #![deny(unsafe_code)]
 
+mod archive;
+mod arena;
 pub mod budget;
 pub mod changes;
 pub mod checkpoint;
 pub mod context;
 mod fault;
 pub mod pane;
-mod slots;
+mod prefetch;
+mod slab;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use budget::Budget;
 pub use changes::{
@@ -22,4 +27,4 @@ pub use snapshot::{
     Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,
     StateValue, StoredValues, TrackedPart,
 };
-pub use table::Table;
+pub use table::StateTable;

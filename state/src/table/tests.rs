@@ -1,5 +1,7 @@
 //! The table against `std`'s map, under operations drawn at random.
 
+mod checkpoints;
+
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
@@ -43,7 +45,7 @@ fn hash(key: u16, quality: u8) -> u64 {
 proptest! {
     #[test]
     fn agrees_with_a_hash_map(operations in operations(), quality in 0u8..6) {
-        let mut table = Table::<u16, String>::default();
+        let mut table = StateTable::<u16, String>::default();
         let mut model = HashMap::<u16, String>::new();
         for operation in operations {
             match operation {
@@ -93,12 +95,12 @@ proptest! {
 #[test]
 fn every_value_is_dropped_once() {
     let counted = std::rc::Rc::new(());
-    let fill = |table: &mut Table<u32, std::rc::Rc<()>>| {
+    let fill = |table: &mut StateTable<u32, std::rc::Rc<()>>| {
         for key in 0..1_000u32 {
             table.get_or_insert_with(stable_hash(&key), key, || counted.clone());
         }
     };
-    let mut table = Table::default();
+    let mut table = StateTable::default();
     fill(&mut table);
     assert_eq!(std::rc::Rc::strong_count(&counted), 1_001);
     for key in 0..500u32 {
@@ -114,7 +116,7 @@ fn every_value_is_dropped_once() {
 
 #[test]
 fn clearing_keeps_the_slots_and_an_empty_table_has_none() {
-    let mut table = Table::<u32, u32>::default();
+    let mut table = StateTable::<u32, u32>::default();
     table.prefetch(7);
     assert_eq!((table.get(7, &7), table.slot_bytes()), (None, 0));
     assert_eq!(table.next_from(0), None);

@@ -1,7 +1,7 @@
 //! Firing: window by window in order of their ends, stopping wherever the output has no more room.
 
 use tailwater_core::{Key, Record, Timestamp};
-use tailwater_state::Table;
+use tailwater_state::StateTable;
 
 use super::total::Summing;
 use super::{Output, PaneWindows};
@@ -100,7 +100,7 @@ where
     fn emit_table<V>(
         &self,
         mut cursor: usize,
-        table: &Table<K, V>,
+        table: &StateTable<K, V>,
         accumulator: impl Fn(&V) -> &G::Accumulator,
         bounds: Window,
         out: &mut impl Collect<Output<K, T, G>>,

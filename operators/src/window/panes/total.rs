@@ -2,7 +2,7 @@
 //! possible.
 
 use tailwater_core::{Key, Record};
-use tailwater_state::{Pane, Panes, Table};
+use tailwater_state::{Pane, Panes, StateTable};
 
 use super::grid::Grid;
 use crate::Aggregator;
@@ -24,7 +24,7 @@ pub(super) enum Summing {
 /// The sum of the panes from `first` to `last`; of none when `last` is below `first`.
 pub(super) struct Total<K, A> {
     pub(super) summing: Summing,
-    pub(super) table: Table<K, Share<A>>,
+    pub(super) table: StateTable<K, Share<A>>,
     pub(super) first: i64,
     pub(super) last: i64,
 }
@@ -48,7 +48,7 @@ impl<K: Key, A: Record> Total<K, A> {
         } else {
             Summing::Anew
         };
-        Self { summing, table: Table::default(), first: 0, last: -1 }
+        Self { summing, table: StateTable::default(), first: 0, last: -1 }
     }
 
     #[inline]

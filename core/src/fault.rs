@@ -1,0 +1,59 @@
+//! Deliberate bugs, so that the simulator can prove that it would find them: compiled in only with
+//! the feature `faults`, and off until switched on.
+
+/// A bug that can be switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Fault {
+    /// One entry that waits for the drain is taken as drained.
+    LoseDirtySlot,
+    /// An entry that waits for the drain is changed without saving what the barrier saw.
+    SkipCopyOnFirstTouch,
+    /// A removed key leaves no tombstone.
+    ForgetTombstone,
+    /// An entry that waits for the drain is moved to another slot and waits no more.
+    LoseMovedEntry,
+}
+
+impl Fault {
+    /// All of them, to be tried one by one.
+    pub const ALL: &[Self] = &[
+        Self::LoseDirtySlot,
+        Self::SkipCopyOnFirstTouch,
+        Self::ForgetTombstone,
+        Self::LoseMovedEntry,
+    ];
+}
+
+#[cfg(feature = "faults")]
+mod switch {
+    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+    use super::Fault;
+
+    const NONE: u8 = u8::MAX;
+
+    /// The fault that is on. No other memory hangs on it.
+    static ON: AtomicU8 = AtomicU8::new(NONE);
+
+    /// Whether this fault is on.
+    pub fn fault(which: Fault) -> bool {
+        ON.load(Relaxed) == which as u8
+    }
+
+    /// Switches one fault on, or all off.
+    pub fn switch_fault(which: Option<Fault>) {
+        ON.store(which.map_or(NONE, |which| which as u8), Relaxed);
+    }
+}
+
+#[cfg(feature = "faults")]
+pub use switch::{fault, switch_fault};
+
+/// Whether this fault is on; never without the feature `faults`.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn fault(_which: Fault) -> bool {
+    false
+}

@@ -1,0 +1,469 @@
+//! What changed, for checkpoints: marks while records flow, a cut at the barrier, the drain after
+//! it.
+//!
+//! ```text
+//! epoch n     a change sets the mark of n's parity            removed keys leave tombstones
+//! barrier     the marks swap their meaning: that of n now says "waits for the drain"
+//! epoch n+1   drain: entries that wait are written, their mark goes
+//!             a change of one that waits: first written as the barrier saw it, its mark goes
+//! barrier     every entry that waited was written, so the mark of n is free for n+2
+//! ```
+//!
+//! A full checkpoint walks all slots instead: an entry waits if it was not changed in this epoch
+//! and lies where the walk was not yet.
+//!
+//! Before its first barrier a table is all new to the store, and remembers nothing for it.
+
+use rkyv::util::AlignedVec;
+use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, fault, stable_hash};
+
+use crate::archive::{Whose, append_frame};
+use crate::changes::{
+    CHUNK_BYTES, Chunk, Declaration, Drain, EVERY_GROUP, Frame, Payload, SnapshotKind, TrackedState,
+};
+use crate::prefetch::prefetch_line;
+use crate::slab::Slab;
+
+use super::StateTable;
+use super::area::{Area, EVEN, FRESH, MARKS, Map, ODD, map_of};
+
+/// Entries that are asked for before the first of them is written.
+const BATCH: usize = 32;
+/// Looking at so many words of a map costs what writing an entry does.
+const WORDS_OF_AN_ENTRY: usize = 32;
+/// A chunk is handed on when less than this is left in it.
+const CHUNK_REST: usize = 4 << 10;
+/// Tables with so many keys take whole buffers for their chunks from the start.
+const LARGE: usize = 8 << 10;
+
+/// How entries of a table become frames; known from the first barrier or restored entry on.
+type WriteFrame<K, V> =
+    fn(&mut Vec<u8>, &mut AlignedVec, Whose, key: &K, value: Option<&V>) -> Result<()>;
+
+fn write_frame<K: Key, V: Record>(
+    bytes: &mut Vec<u8>,
+    scratch: &mut AlignedVec,
+    whose: Whose,
+    key: &K,
+    value: Option<&V>,
+) -> Result<()> {
+    append_frame(bytes, scratch, whose, (stable_hash(key), key), value)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing waits.
+    Idle,
+    /// Entries with the mark of the last epoch wait.
+    Changed,
+    /// Entries that the walk did not reach, and that were not changed since, wait.
+    Everything,
+}
+
+/// Frames that pile up until a chunk is full.
+#[derive(Debug, Default)]
+pub(crate) struct Capture {
+    full: Vec<(u32, Vec<u8>)>,
+    frames: u32,
+    bytes: Vec<u8>,
+    /// The next buffer.
+    spare: Option<Vec<u8>>,
+}
+
+impl Capture {
+    /// Frames are appended here; [`wrote`](Capture::wrote) must follow each.
+    fn wrote(&mut self) {
+        self.frames += 1;
+        if self.bytes.len() > CHUNK_BYTES - CHUNK_REST {
+            let next = self.spare.take();
+            let next = next.unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
+            let bytes = std::mem::replace(&mut self.bytes, next);
+            self.full.push((std::mem::take(&mut self.frames), bytes));
+        }
+    }
+
+    /// Appends a frame.
+    pub(crate) fn append(&mut self, frame: &Frame<'_>) {
+        frame.write(&mut self.bytes);
+        self.wrote();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames == 0 && self.full.is_empty()
+    }
+
+    /// Takes over what another captured.
+    pub(crate) fn append_all(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        self.full.append(&mut other.full);
+        self.bytes.append(&mut other.bytes);
+        self.frames += std::mem::take(&mut other.frames);
+    }
+
+    /// Hands full chunks on.
+    pub(crate) fn push_full(&mut self, state: u16, into: &mut Drain) {
+        for (frames, bytes) in self.full.drain(..) {
+            into.push(Chunk { state, frames, bytes });
+            if self.spare.is_none() {
+                self.spare = Some(into.buffer());
+            }
+        }
+    }
+
+    /// Hands all on.
+    pub(crate) fn push_all(&mut self, state: u16, into: &mut Drain) {
+        self.push_full(state, into);
+        if self.frames > 0 {
+            let (frames, bytes) =
+                (std::mem::take(&mut self.frames), std::mem::take(&mut self.bytes));
+            into.push(Chunk { state, frames, bytes });
+        }
+        if let Some(spare) = self.spare.take() {
+            into.give_back(spare);
+        }
+    }
+
+    /// Forgets all, and gives the memory back.
+    pub(crate) fn discard(&mut self, into: &mut Drain) {
+        self.full.drain(..).for_each(|(_, bytes)| into.give_back(bytes));
+        for bytes in [std::mem::take(&mut self.bytes), self.spare.take().unwrap_or_default()] {
+            into.give_back(bytes);
+        }
+        self.frames = 0;
+    }
+}
+
+/// What a table knows for checkpoints beside the marks.
+pub(super) struct Tracking<K, V> {
+    phase: Phase,
+    state: u16,
+    whose: Whose,
+    write: Option<WriteFrame<K, V>>,
+    /// Entries as the last barrier saw them.
+    capture: Capture,
+    /// Tombstones of this epoch.
+    tombstones: Capture,
+    /// Tombstones of the last epoch, which are handed out first.
+    leaving: Capture,
+    /// Tombstones that a full checkpoint made pointless.
+    stale: Capture,
+    error: Option<Error>,
+    scratch: AlignedVec,
+}
+
+impl<K, V> Tracking<K, V> {
+    pub(super) fn new(key_groups: KeyGroups) -> Self {
+        Self {
+            phase: Phase::Idle,
+            state: 0,
+            whose: Whose { namespace: None, key_groups },
+            write: None,
+            capture: Capture::default(),
+            tombstones: Capture::default(),
+            leaving: Capture::default(),
+            stale: Capture::default(),
+            error: None,
+            scratch: AlignedVec::new(),
+        }
+    }
+
+    pub(super) fn key_groups(&self) -> KeyGroups {
+        self.whose.key_groups
+    }
+
+    pub(super) fn namespace(&self) -> Option<i64> {
+        self.whose.namespace
+    }
+
+    pub(super) fn set_namespace(&mut self, namespace: Option<i64>) {
+        self.whose.namespace = namespace;
+    }
+
+    /// As new: the store knows nothing of the table.
+    pub(super) fn reset(&mut self) {
+        assert!(self.phase == Phase::Idle, "a table that waits for its drain is not used again");
+        self.write = None;
+        (self.tombstones, self.leaving) = (Capture::default(), Capture::default());
+    }
+
+    /// Whether an entry was not yet written as the last barrier saw it.
+    #[inline]
+    fn waits(&self, area: &Area<K, V>, mark: u32, index: usize) -> bool {
+        match self.phase {
+            Phase::Idle => false,
+            Phase::Changed => area.tag(index) & other(mark) != 0,
+            Phase::Everything => area.tag(index) & mark == 0 && index >= area.walked,
+        }
+    }
+
+    /// Writes an entry as it is.
+    #[inline]
+    fn save(&mut self, area: &Area<K, V>, slab: &Slab<V>, index: usize) {
+        let write = self.write.expect("known since the barrier");
+        let (key, value) = (area.key(index), area.value(index, slab));
+        let capture = &mut self.capture;
+        match write(&mut capture.bytes, &mut self.scratch, self.whose, key, Some(value)) {
+            Ok(()) => capture.wrote(),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// The first change of an entry in this epoch is about to happen.
+    #[inline(never)]
+    pub(super) fn touch(&mut self, area: &mut Area<K, V>, slab: &Slab<V>, mark: u32, index: usize) {
+        if self.waits(area, mark, index) && !fault(Fault::SkipCopyOnFirstTouch) {
+            self.save(area, slab, index);
+        }
+        let tag = area.tag(index);
+        if tag & other(mark) != 0 {
+            area.clear_bit(map_of(other(mark)), index);
+        }
+        area.set_tag(index, (tag & !MARKS) | mark);
+        area.set_bit(map_of(mark), index);
+    }
+
+    /// The tag that an entry gets that moves to a place which the walk under way did or did not yet
+    /// visit. It is saved first where it would be missed there.
+    #[inline]
+    pub(super) fn settle(
+        &mut self,
+        area: &Area<K, V>,
+        slab: &Slab<V>,
+        mark: u32,
+        from: usize,
+        is_ahead: bool,
+    ) -> u32 {
+        let tag = area.tag(from);
+        if self.phase == Phase::Idle {
+            return tag;
+        }
+        match (self.waits(area, mark, from), is_ahead) {
+            (true, true) => tag,
+            (true, false) => {
+                if !fault(Fault::LoseMovedEntry) {
+                    self.save(area, slab, from);
+                }
+                tag & !MARKS
+            }
+            // Written already, and the walk would write it again: it counts as changed since.
+            (false, true) if self.phase == Phase::Everything && tag & mark == 0 => {
+                (tag & !MARKS) | mark
+            }
+            (false, _) => tag,
+        }
+    }
+
+    /// An entry is about to be removed.
+    #[inline]
+    pub(super) fn bury(&mut self, area: &Area<K, V>, slab: &Slab<V>, mark: u32, index: usize) {
+        if self.waits(area, mark, index) {
+            self.save(area, slab, index);
+        }
+        let is_new = area.tag(index) & (FRESH | mark) == FRESH | mark;
+        let Some(write) = self.write.filter(|_| !is_new && !fault(Fault::ForgetTombstone)) else {
+            return;
+        };
+        let tombstones = &mut self.tombstones;
+        let key = area.key(index);
+        match write(&mut tombstones.bytes, &mut self.scratch, self.whose, key, None) {
+            Ok(()) => tombstones.wrote(),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// All entries of an area are about to be removed.
+    pub(super) fn bury_all(&mut self, area: &Area<K, V>, slab: &Slab<V>, mark: u32) {
+        if self.write.is_none() {
+            return;
+        }
+        if let Some(namespace) = self.whose.namespace {
+            // One tombstone for all; it is harmless where nothing was stored.
+            self.tombstones.append(&namespace_tombstone(&namespace.to_le_bytes()));
+            if self.phase == Phase::Idle {
+                return;
+            }
+        }
+        let mut next = 0;
+        while let Some(index) = area.next_taken(next) {
+            if self.whose.namespace.is_none() {
+                self.bury(area, slab, mark, index);
+            } else if self.waits(area, mark, index) {
+                self.save(area, slab, index);
+            }
+            next = index + 1;
+        }
+    }
+}
+
+/// Says that all keys of a namespace are gone.
+pub(crate) fn namespace_tombstone(namespace: &[u8; 8]) -> Frame<'_> {
+    Frame { group: EVERY_GROUP, key: namespace, payload: Payload::NamespaceTombstone }
+}
+
+#[inline(always)]
+fn other(mark: u32) -> u32 {
+    mark ^ (EVEN | ODD)
+}
+
+impl<K, V> StateTable<K, V> {
+    /// Whether a barrier has cut this table, or entries were restored into it: only then the store
+    /// can know of its keys.
+    pub(crate) fn is_known(&self) -> bool {
+        self.tracking.write.is_some()
+    }
+
+    /// Whether entries wait to be drained.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.tracking.phase != Phase::Idle
+    }
+
+    /// The tombstones that the last barrier cut off.
+    pub(crate) fn leaving(&mut self) -> &mut Capture {
+        &mut self.tracking.leaving
+    }
+
+    /// Gives the table another namespace, while it is empty.
+    pub(crate) fn set_namespace(&mut self, namespace: i64) {
+        assert!(self.len == 0 && !self.is_known(), "the keys of a table have one namespace");
+        self.tracking.set_namespace(Some(namespace));
+    }
+}
+
+impl<K: Key, V: Record> StateTable<K, V> {
+    /// Learns how entries are written; from now on removed keys are remembered.
+    pub(super) fn become_known(&mut self) {
+        self.tracking.write = Some(write_frame::<K, V>);
+    }
+
+    /// Writes entries that wait to `capture`; `true` when none is left.
+    pub(crate) fn drain_to(&mut self, into: &mut Drain, capture: &mut Capture) -> Result<bool> {
+        let Self { area, old, slab, tracking, mark, .. } = self;
+        if let Some(error) = tracking.error.take() {
+            return Err(error);
+        }
+        tracking.stale.discard(into);
+        capture.append_all(&mut tracking.capture);
+        if capture.bytes.capacity() == 0 && self.len > LARGE {
+            capture.bytes = into.buffer();
+        }
+        for area in old.iter_mut().map(|old| &mut old.area).chain([area]) {
+            if !walk(area, slab, tracking, *mark, into, capture)? {
+                return Ok(false);
+            }
+        }
+        tracking.phase = Phase::Idle;
+        Ok(true)
+    }
+}
+
+/// Writes entries of an area that wait, in order of their slots; `true` when none is left.
+fn walk<K: Key, V: Record>(
+    area: &mut Area<K, V>,
+    slab: &Slab<V>,
+    tracking: &mut Tracking<K, V>,
+    mark: u32,
+    into: &mut Drain,
+    capture: &mut Capture,
+) -> Result<bool> {
+    let waiting = other(mark);
+    while area.walked < area.count() {
+        if into.budget() == 0 {
+            return Ok(false);
+        }
+        let wanted = into.budget().min(BATCH);
+        let words_max = wanted * WORDS_OF_AN_ENTRY;
+        let mut batch = [0; BATCH];
+        let (mut found, mut words, mut next) = (0, 0, area.walked);
+        while next < area.count() && found < wanted && words < words_max {
+            let word = next / 64;
+            let mut bits = match tracking.phase {
+                Phase::Everything => {
+                    area.word(Map::Occupied, word) & !area.word(map_of(mark), word)
+                }
+                _ => area.word(map_of(waiting), word),
+            } & (u64::MAX << (next % 64));
+            while bits != 0 && found < wanted {
+                let index = word * 64 + bits.trailing_zeros() as usize;
+                prefetch_line(area.address(index));
+                batch[found] = index;
+                found += 1;
+                bits &= bits - 1;
+            }
+            next = if bits == 0 {
+                (word + 1) * 64
+            } else {
+                word * 64 + bits.trailing_zeros() as usize
+            };
+            words += 1;
+        }
+        for (nth, index) in batch[..found].iter().copied().enumerate() {
+            let tag = area.tag(index);
+            if !(fault(Fault::LoseDirtySlot) && nth + 1 == found) {
+                let (key, value) = (area.key(index), area.value(index, slab));
+                let scratch = &mut tracking.scratch;
+                write_frame(&mut capture.bytes, scratch, tracking.whose, key, Some(value))?;
+                capture.wrote();
+            }
+            if tag & waiting != 0 {
+                area.clear_bit(map_of(waiting), index);
+            }
+            area.set_tag(index, tag & !MARKS);
+        }
+        area.walked = next;
+        into.spend((found + words / WORDS_OF_AN_ENTRY).max(1));
+    }
+    area.walked = usize::MAX;
+    Ok(true)
+}
+
+impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
+    fn declaration(&self) -> Declaration {
+        let namespaced = self.tracking.namespace().is_some();
+        Declaration { key: K::schema(), value: V::schema(), namespaced }
+    }
+
+    fn begin(&mut self, state: u16, kind: SnapshotKind) {
+        assert!(!self.is_draining(), "the drain of the barrier before is not finished");
+        self.become_known();
+        self.mark = other(self.mark);
+        let Self { area, old, tracking, .. } = self;
+        tracking.state = state;
+        tracking.phase = match kind {
+            SnapshotKind::Incremental => Phase::Changed,
+            SnapshotKind::Full => Phase::Everything,
+        };
+        for area in old.iter_mut().map(|old| &mut old.area).chain([area]) {
+            area.walked = 0;
+        }
+        match kind {
+            SnapshotKind::Incremental => {
+                tracking.leaving = std::mem::take(&mut tracking.tombstones)
+            }
+            SnapshotKind::Full => tracking.stale = std::mem::take(&mut tracking.tombstones),
+        }
+    }
+
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        if !self.is_draining() {
+            return Ok(true);
+        }
+        let state = self.tracking.state;
+        self.tracking.leaving.push_all(state, into);
+        let mut capture = std::mem::take(&mut self.tracking.capture);
+        let outcome = self.drain_to(into, &mut capture);
+        if matches!(outcome, Ok(true)) {
+            capture.push_all(state, into);
+        } else {
+            capture.push_full(state, into);
+        }
+        self.tracking.capture = capture;
+        outcome
+    }
+
+    fn load(&mut self, frames: &[Frame<'_>]) -> Result<()> {
+        self.load_frames(frames)
+    }
+}
