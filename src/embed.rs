@@ -15,16 +15,24 @@ use tailwater_operators::{
 /// is dropped.
 pub fn ingress<T: Record>(capacity: usize) -> (Ingress<T>, IngressSource<T>) {
     let (producer, consumer) = RingBuffer::new(capacity.max(1));
-    let waker = Arc::new(OnceLock::new());
-    let source = IngressSource { consumer: Mutex::new(Some(consumer)), waker: waker.clone() };
-    (Ingress { producer, waker }, source)
+    let job = Arc::new(JobSide::default());
+    let consumer = Mutex::new(Some(consumer));
+    let source = IngressSource { consumer, job: job.clone(), host_replays: false };
+    (Ingress { producer, job }, source)
 }
 
 /// The host program's end of a ring into a job: one thread pushes.
 #[derive(Debug)]
 pub struct Ingress<T> {
     producer: Producer<T>,
-    waker: Arc<OnceLock<Waker>>,
+    job: Arc<JobSide>,
+}
+
+/// What the job's end tells the host program's once it is open.
+#[derive(Debug, Default)]
+struct JobSide {
+    waker: OnceLock<Waker>,
+    records_before: OnceLock<u64>,
 }
 
 /// What became of a record that was not taken.
@@ -88,6 +96,13 @@ impl<T> Ingress<T> {
         }
     }
 
+    /// How many records the checkpoint covers from which the job goes on: zero if from none, and
+    /// `None` until the job has opened its end. What came behind them is to be pushed again; see
+    /// [`IngressSource::host_replays`].
+    pub fn records_before(&self) -> Option<u64> {
+        self.job.records_before.get().copied()
+    }
+
     /// How many more records fit now: zero means that the job is back-pressured.
     pub fn room(&self) -> usize {
         self.producer.slots()
@@ -100,7 +115,7 @@ impl<T> Ingress<T> {
 
     #[inline]
     fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
+        if let Some(waker) = self.job.waker.get() {
             waker.wake();
         }
     }
@@ -109,7 +124,19 @@ impl<T> Ingress<T> {
 /// The job's end of a ring from the host program: a source with one split.
 pub struct IngressSource<T> {
     consumer: Mutex<Option<Consumer<T>>>,
-    waker: Arc<OnceLock<Waker>>,
+    job: Arc<JobSide>,
+    host_replays: bool,
+}
+
+impl<T> IngressSource<T> {
+    /// Allows the job to go on from a checkpoint. The host program then keeps the promise that a
+    /// ring cannot: it pushes again, from record [`Ingress::records_before`] on, all that it pushed
+    /// before. Without this, such a job is refused, because records would be lost silently.
+    #[must_use]
+    pub fn host_replays(mut self) -> Self {
+        self.host_replays = true;
+        self
+    }
 }
 
 struct IngressReader<T> {
@@ -128,13 +155,25 @@ impl<T: Record> Source for IngressSource<T> {
         Ok(vec!["ingress".to_owned()])
     }
 
+    fn resume(&self, _: &[String], cores: u32) -> Result<Vec<String>> {
+        if self.host_replays {
+            return self.splits(cores);
+        }
+        Err(Error::configuration(
+            "an ingress cannot be read again, so a job with one cannot go on from a checkpoint: \
+             let the host program push again and say so with `host_replays`, or start afresh",
+        ))
+    }
+
     fn open(&self, _: usize, context: &SourceContext) -> Result<Box<dyn SplitReader<T>>> {
         let consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let consumer = consumer.ok_or_else(|| {
             Error::configuration("an ingress can be read by one job only: make another")
         })?;
-        let _ = self.waker.set(context.waker.clone());
-        Ok(Box::new(IngressReader { consumer, position: 0 }))
+        let _ = self.job.waker.set(context.waker.clone());
+        let position = context.records_before();
+        let _ = self.job.records_before.set(position);
+        Ok(Box::new(IngressReader { consumer, position }))
     }
 }
 

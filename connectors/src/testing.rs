@@ -34,6 +34,15 @@ pub(crate) fn sink_context() -> SinkContext {
 
 /// Everything that a reader has, `limit` at a time.
 pub(crate) fn drain<T>(reader: &mut dyn SplitReader<T>, limit: usize) -> Result<Vec<T>> {
+    drain_from(reader, limit, 0)
+}
+
+/// Everything that a reader has that went on behind `start` records.
+pub(crate) fn drain_from<T>(
+    reader: &mut dyn SplitReader<T>,
+    limit: usize,
+    start: u64,
+) -> Result<Vec<T>> {
     let mut out = Vec::new();
     loop {
         match reader.poll(limit, &mut out)? {
@@ -42,7 +51,7 @@ pub(crate) fn drain<T>(reader: &mut dyn SplitReader<T>, limit: usize) -> Result<
             Polled::Finished => break,
         }
     }
-    assert_eq!(reader.position().records, out.len() as u64);
+    assert_eq!(reader.position().records, start + out.len() as u64);
     Ok(out)
 }
 

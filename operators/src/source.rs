@@ -66,7 +66,16 @@ pub trait SplitReader<T>: Send {
 
 /// A place between two records of a split, at which it can be opened again.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    tailwater_core::Describe,
 )]
 pub struct SplitPosition {
     /// How many records lie before it, from the start of the split.

@@ -1,7 +1,7 @@
 //! Opens a file whatever it is packed with: gzip, zstd and xz are told by their first bytes.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -67,6 +67,39 @@ impl Archive {
             Packing::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)),
         };
         Ok(Self { path: path.to_owned(), packing, reader, packed_bytes, unpacked_bytes: 0 })
+    }
+
+    /// Opens a file that is not packed, to read it from `offset` on.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is packed, or is shorter.
+    pub fn open_at(path: &Path, offset: u64) -> Result<Self> {
+        let archive = Self::open(path)?;
+        let shown = path.display();
+        if archive.packing != Packing::None {
+            return Err(Error::configuration(format!(
+                "`{shown}` was not packed when the checkpoint was taken, and now it is: restore \
+                 with the same file"
+            )));
+        }
+        let refuse = |cause| Error::io(format!("cannot read `{shown}`"), cause);
+        let mut file = File::open(path).map_err(refuse)?;
+        let len = file.metadata().map_err(refuse)?.len();
+        if len < offset {
+            return Err(Error::configuration(format!(
+                "the checkpoint has read `{shown}` up to offset {offset}, but it has only {len} \
+                 bytes: restore with the same file"
+            )));
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(refuse)?;
+        let file = Counted { file, bytes: archive.packed_bytes.clone() };
+        let reader = Box::new(BufReader::with_capacity(BLOCK_BYTES, file));
+        Ok(Self { reader, unpacked_bytes: offset, ..archive })
+    }
+
+    /// Whether the file's bytes are those that are read, so that it can be opened at any of them.
+    pub fn is_plain(&self) -> bool {
+        self.packing == Packing::None && self.path.is_file()
     }
 
     /// Reads as much as fits or there is just now; zero at the end of the file.

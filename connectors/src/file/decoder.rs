@@ -22,6 +22,16 @@ pub trait Decoder: Send + 'static {
         let _ = counters;
     }
 
+    /// Where the reading of a file that is not packed can begin, besides at its start.
+    fn restart(&self) -> Restart {
+        Restart::AtStart
+    }
+
+    /// The next record is the one behind `records` others, wherever the reading began.
+    fn skipped(&mut self, records: u64) {
+        let _ = records;
+    }
+
     /// What the beginning of `input` is; `input` is not empty.
     fn next(&mut self, input: &[u8], rest: Rest) -> Step<Self::Out>;
 }
@@ -33,6 +43,17 @@ pub enum Rest {
     Unknown,
     /// Nothing follows.
     None,
+}
+
+/// Where a decoder can begin in a file; it may say more once it has seen the first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// At the start only: what a record is hangs on all those before it.
+    AtStart,
+    /// Behind any record, once it has read the header.
+    BehindHeader,
+    /// Behind any record.
+    Anywhere,
 }
 
 /// How a place in a file is told.

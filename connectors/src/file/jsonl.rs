@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use super::decoder::{Decoder, Format, Rest, Step, line_of};
+use super::decoder::{Decoder, Format, Rest, Restart, Step, line_of};
 use super::{Looks, sniff::BOM};
 
 /// JSON lines of `T`, to read or to write.
@@ -53,6 +53,10 @@ impl<T> Default for JsonlDecoder<T> {
 
 impl<T: DeserializeOwned + Send + 'static> Decoder for JsonlDecoder<T> {
     type Out = T;
+
+    fn restart(&self) -> Restart {
+        Restart::Anywhere
+    }
 
     fn next(&mut self, input: &[u8], rest: Rest) -> Step<T> {
         let Some((line, used)) = line_of(input, rest) else { return Step::Incomplete };

@@ -18,7 +18,7 @@ use crate::market::{TradeFormat, Trades};
 pub use archive::Archive;
 pub use csv::{Csv, CsvDecoder, Dialect};
 pub(crate) use decoder::line_of;
-pub use decoder::{BadInput, Decoder, Format, Rest, Step, Unit};
+pub use decoder::{BadInput, Decoder, Format, Rest, Restart, Step, Unit};
 pub use jsonl::{Jsonl, JsonlDecoder};
 pub use paths::Paths;
 pub use policy::OnError;

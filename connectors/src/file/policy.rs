@@ -23,7 +23,8 @@ pub enum OnError {
     Skip,
     /// They are left out and written to this file, one JSON object a line: `file`, `line`,
     /// `offset`, `reason` and `bytes` (or `hex` where they are not UTF-8). The file is created
-    /// anew.
+    /// anew, but by a run that goes on from a checkpoint: that appends. What was written after the
+    /// checkpoint is then there twice.
     DeadLetter(PathBuf),
 }
 
@@ -43,6 +44,13 @@ impl std::str::FromStr for OnError {
     }
 }
 
+/// What happens to the dead letters that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Letters {
+    Anew,
+    Kept,
+}
+
 /// A policy at work; shared by all readers of a source.
 pub(crate) enum Policy {
     Fail,
@@ -53,12 +61,17 @@ pub(crate) enum Policy {
 impl Policy {
     /// # Errors
     /// When the dead-letter file cannot be created.
-    pub(crate) fn open(on_error: &OnError) -> Result<Self> {
+    pub(crate) fn open(on_error: &OnError, letters: Letters) -> Result<Self> {
         Ok(match on_error {
             OnError::Fail => Self::Fail,
             OnError::Skip => Self::Skip,
             OnError::DeadLetter(path) => {
-                let file = File::create(path).map_err(|cause| {
+                let mut options = File::options();
+                match letters {
+                    Letters::Anew => options.write(true).truncate(true),
+                    Letters::Kept => options.append(true),
+                };
+                let file = options.create(true).open(path).map_err(|cause| {
                     let message =
                         format!("cannot create the dead-letter file `{}`", path.display());
                     Error::io(message, cause)
@@ -168,7 +181,7 @@ mod tests {
     fn dead_letters_hold_text_or_hex() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bad.jsonl");
-        let policy = Policy::open(&OnError::DeadLetter(path.clone())).unwrap();
+        let policy = Policy::open(&OnError::DeadLetter(path.clone()), Letters::Anew).unwrap();
         policy.treat(Path::new("t.csv"), &bad(b"X,1\n")).unwrap();
         policy.treat(Path::new("t.csv"), &bad(b"\xFF\x00")).unwrap();
         let letters = std::fs::read_to_string(path).unwrap();
@@ -178,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_dead_letter_file_that_cannot_be_made_is_an_error_at_once() {
-        let error = Policy::open(&OnError::DeadLetter("/nowhere/at/all".into())).err().unwrap();
+        let error = Policy::open(&OnError::DeadLetter("/nowhere/at/all".into()), Letters::Anew)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("dead-letter file `/nowhere/at/all`"));
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tailwater_core::{Counters, Error, Result};
 
-use super::decoder::{BadInput, Decoder, Rest, Step, Unit};
+use super::decoder::{BadInput, Decoder, Rest, Restart, Step, Unit};
 
 /// The buffer's size; grows only for a record that does not fit. Large enough that the calls to the
 /// system do not show, small enough for a core's second-level cache.
@@ -18,6 +18,9 @@ pub(crate) type Input = Box<dyn FnMut(&mut [u8]) -> Result<usize> + Send>;
 
 /// What is done about bad input: an error ends the reading.
 pub(crate) type OnBad = Box<dyn FnMut(BadInput) -> Result<()> + Send>;
+
+/// Counts the line breaks before the place where the reading began; asked when a place is told.
+pub(crate) type LinesBefore = Box<dyn FnOnce() -> u64 + Send>;
 
 /// Why [`Pump::fill`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub(crate) struct Pump<D> {
     /// place must be told.
     lines: u64,
     counted: usize,
+    lines_before: Option<LinesBefore>,
+    /// Bad input was told by an earlier run.
+    silent: bool,
     rest: Rest,
     hungry: bool,
     failed: Option<Error>,
@@ -74,18 +80,109 @@ impl<D: Decoder> Pump<D> {
             offset: 0,
             lines: 0,
             counted: 0,
+            lines_before: None,
+            silent: false,
             rest: Rest::Unknown,
             hungry: false,
             failed: None,
         }
     }
 
-    /// Decodes up to `limit` records.
+    /// Reads what a decoder must have seen before it can go on behind a record: a header.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn read_header(&mut self) -> Result<()> {
+        while self.decoder.restart() == Restart::BehindHeader {
+            if self.start == self.end && self.rest == Rest::Unknown {
+                self.refill()?;
+                continue;
+            }
+            let input = &self.buffer[self.start..self.end];
+            let step =
+                if input.is_empty() { None } else { Some(self.decoder.next(input, self.rest)) };
+            match step {
+                Some(Step::Nothing(used)) => self.start += used,
+                Some(Step::Incomplete) if self.rest == Rest::Unknown => self.refill()?,
+                Some(Step::Lost(reason)) => return Err(self.lost(&reason)),
+                _ => {
+                    return Err(Error::configuration(format!(
+                        "a checkpoint has read records of `{}`, but it has no header: restore \
+                         with the same file",
+                        self.file.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on behind `records` records, with an input that begins at `offset`.
+    pub(crate) fn go_on_at(
+        &mut self,
+        records: u64,
+        offset: u64,
+        input: Input,
+        lines_before: LinesBefore,
+    ) {
+        self.decoder.skipped(records);
+        (self.start, self.end, self.counted, self.lines) = (0, 0, 0, 0);
+        (self.offset, self.input) = (offset, input);
+        (self.rest, self.hungry) = (Rest::Unknown, true);
+        self.lines_before = Some(lines_before);
+    }
+
+    /// Reads `records` records again and drops them, and what is bad between them with them: an
+    /// earlier run has told it. The counts of the format are kept under `counters` from there on.
+    ///
+    /// # Errors
+    /// When there are not so many, or the input cannot be read.
+    pub(crate) fn skip(&mut self, records: u64, counters: &Counters) -> Result<()> {
+        self.decoder.register(&Counters::default());
+        self.silent = true;
+        let mut left = records;
+        while left > 0 {
+            let limit = usize::try_from(left).unwrap_or(usize::MAX);
+            let filled = self.fill(limit, |_, _| left -= 1)?;
+            if left > 0 && filled == Filled::End {
+                return Err(Error::configuration(format!(
+                    "the checkpoint has read {records} records of `{}`, but there are only {}: \
+                     restore with the same file",
+                    self.file.display(),
+                    records - left
+                )));
+            }
+        }
+        self.silent = false;
+        self.decoder.register(counters);
+        Ok(())
+    }
+
+    /// Where it is in the file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset + self.start as u64
+    }
+
+    /// How its places are told.
+    pub(crate) fn unit(&self) -> Unit {
+        self.decoder.unit()
+    }
+
+    /// Whether its decoder can begin behind any record.
+    pub(crate) fn restarts(&self) -> bool {
+        self.decoder.restart() != Restart::AtStart
+    }
+
+    /// Decodes up to `limit` records; `emit` gets each with the offset behind it.
     ///
     /// # Errors
     /// When the input cannot be read on or the policy gives up; records before the bad place have
     /// been emitted by then.
-    pub(crate) fn fill(&mut self, limit: usize, mut emit: impl FnMut(D::Out)) -> Result<Filled> {
+    pub(crate) fn fill(
+        &mut self,
+        limit: usize,
+        mut emit: impl FnMut(D::Out, u64),
+    ) -> Result<Filled> {
         if let Some(error) = self.failed.take() {
             self.stop();
             return Err(error);
@@ -102,7 +199,7 @@ impl<D: Decoder> Pump<D> {
             match self.decoder.next(&self.buffer[self.start..self.end], self.rest) {
                 Step::Record(record, used) => {
                     self.start += used;
-                    emit(record);
+                    emit(record, self.offset + self.start as u64);
                     room -= 1;
                 }
                 Step::Nothing(used) => self.start += used,
@@ -167,6 +264,10 @@ impl<D: Decoder> Pump<D> {
 
     #[cold]
     fn bad(&mut self, reason: String, used: usize) -> Result<()> {
+        if self.silent {
+            self.start += used;
+            return Ok(());
+        }
         let bad = self.bad_input(reason, used);
         self.start += used;
         (self.on_bad)(bad)
@@ -174,8 +275,9 @@ impl<D: Decoder> Pump<D> {
 
     fn bad_input(&mut self, reason: String, used: usize) -> BadInput {
         self.count_lines();
+        self.lines += self.lines_before.take().map_or(0, |count| count());
         BadInput {
-            offset: self.offset + self.start as u64,
+            offset: self.offset(),
             line: (self.decoder.unit() == Unit::Line).then_some(self.lines + 1),
             reason,
             bytes: self.buffer[self.start..self.start + used].to_vec(),
@@ -229,7 +331,7 @@ pub fn decode_all<D: Decoder>(
     let mut pump = Pump::new(decoder, path, &counters, &[], Box::new(input), Box::new(on_bad));
     let mut records = Vec::new();
     let outcome = loop {
-        match pump.fill(usize::MAX, |record| records.push(record)) {
+        match pump.fill(usize::MAX, |record, _| records.push(record)) {
             Ok(Filled::End) => break Ok(()),
             Ok(_) => {}
             Err(error) => break Err(error),

@@ -18,18 +18,40 @@ const BATCH_LEN: usize = 512;
 const BATCHES_MAX: usize = 8;
 
 /// Opens the file and makes its pump; on the thread that will decode.
-pub(crate) type Open<D> = Box<dyn FnOnce() -> Result<Pump<D>> + Send>;
+pub(crate) type Open<D> = Box<dyn FnOnce() -> Result<Opened<D>> + Send>;
+
+/// A file that is ready to be read.
+pub(crate) struct Opened<D> {
+    pub(crate) pump: Pump<D>,
+    /// Whether it can be opened again at an offset.
+    pub(crate) by_offset: bool,
+}
+
+/// Which records of a file are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Behind those that an earlier run has read.
+    pub(crate) start: SplitPosition,
+    /// Up to so many from the start of the file.
+    pub(crate) limit: u64,
+}
+
+impl Extent {
+    fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.start.records)
+    }
+}
 
 /// Decodes inside `poll`.
 pub(crate) struct Inline<D: Decoder> {
-    pump: Pump<D>,
+    opened: Opened<D>,
     left: u64,
-    position: u64,
+    position: SplitPosition,
 }
 
 impl<D: Decoder> Inline<D> {
-    pub(crate) fn open(open: Open<D>, limit: u64) -> Result<Self> {
-        Ok(Self { pump: open()?, left: limit, position: 0 })
+    pub(crate) fn open(open: Open<D>, extent: Extent) -> Result<Self> {
+        Ok(Self { opened: open()?, left: extent.left(), position: extent.start })
     }
 }
 
@@ -37,16 +59,21 @@ impl<D: Decoder> SplitReader<D::Out> for Inline<D> {
     fn poll(&mut self, limit: usize, out: &mut Vec<D::Out>) -> Result<Polled> {
         let limit = at_most(limit, self.left);
         let before = out.len();
-        let filled = self.pump.fill(limit, |record| out.push(record))?;
+        let by_offset = self.opened.by_offset;
+        let filled = self.opened.pump.fill(limit, |record, _| out.push(record))?;
         let read = (out.len() - before) as u64;
-        self.position += read;
+        self.position.records += read;
         self.left -= read;
         let ended = filled == Filled::End || self.left == 0;
+        // What is behind the last record was told with it: at the next start it is not read again.
+        if by_offset && self.position.records > 0 {
+            self.position.offset = self.opened.pump.offset();
+        }
         Ok(if ended { Polled::Finished } else { Polled::Ready })
     }
 
     fn position(&self) -> SplitPosition {
-        SplitPosition::after(self.position)
+        self.position
     }
 }
 
@@ -56,24 +83,38 @@ fn at_most(limit: usize, left: u64) -> usize {
 
 /// What the thread hands over.
 enum Delivery<T> {
-    Batch(VecDeque<T>),
+    Batch(Batch<T>),
     Failed(Error),
-    Finished,
+    /// With the offset behind the last record and what followed it.
+    Finished(u64),
+}
+
+/// Records and, where the file can be opened at an offset, the offset behind each.
+struct Batch<T> {
+    records: VecDeque<T>,
+    ends: VecDeque<u64>,
+}
+
+impl<T> Batch<T> {
+    fn with_capacity(records: usize) -> Self {
+        let (records, ends) = (VecDeque::with_capacity(records), VecDeque::with_capacity(records));
+        Self { records, ends }
+    }
 }
 
 /// Takes batches from the thread that decodes, and gives the emptied ones back to it.
 pub(crate) struct Threaded<T> {
     full: Consumer<Delivery<T>>,
-    empty: Producer<VecDeque<T>>,
-    current: VecDeque<T>,
+    empty: Producer<Batch<T>>,
+    current: Batch<T>,
     worker: Worker,
-    position: u64,
+    position: SplitPosition,
     failed: Option<Error>,
     finished: bool,
 }
 
 impl<T: Send + 'static> Threaded<T> {
-    pub(crate) fn open<D>(open: Open<D>, limit: u64, name: &str, waker: Waker) -> Result<Self>
+    pub(crate) fn open<D>(open: Open<D>, extent: Extent, name: &str, waker: Waker) -> Result<Self>
     where
         D: Decoder<Out = T>,
     {
@@ -82,14 +123,14 @@ impl<T: Send + 'static> Threaded<T> {
         let (empty, empty_out) = RingBuffer::new(BATCHES_MAX + 2);
         let worker = Worker::start(name, move |sleeper| {
             let mut feeder = Feeder { full: full_in, empty: empty_out, sleeper, waker };
-            let last = match feeder.run(open, limit) {
-                Ok(()) => Delivery::Finished,
+            let last = match feeder.run(open, extent.left()) {
+                Ok(offset) => Delivery::Finished(offset),
                 Err(error) => Delivery::Failed(error),
             };
             feeder.deliver(last);
         })?;
-        let current = VecDeque::new();
-        Ok(Self { full, empty, current, worker, position: 0, failed: None, finished: false })
+        let (current, position) = (Batch::with_capacity(0), extent.start);
+        Ok(Self { full, empty, current, worker, position, failed: None, finished: false })
     }
 
     /// The next delivery; `None` while there is none.
@@ -111,12 +152,12 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
         }
         let mut room = limit;
         while room > 0 {
-            if self.current.is_empty() {
+            if self.current.records.is_empty() {
                 match self.next() {
                     Some(Delivery::Batch(batch)) => {
                         let emptied = std::mem::replace(&mut self.current, batch);
                         // The first one was never a batch; a full ring means that there are enough.
-                        if emptied.capacity() > 0 {
+                        if emptied.records.capacity() > 0 {
                             let _ = self.empty.push(emptied);
                         }
                     }
@@ -129,65 +170,81 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
                         self.finished = true;
                         return Err(error);
                     }
-                    Some(Delivery::Finished) => {
+                    Some(Delivery::Finished(offset)) => {
                         self.finished = true;
+                        if self.position.records > 0 {
+                            self.position.offset = offset;
+                        }
                         return Ok(Polled::Finished);
                     }
                     None if room < limit => return Ok(Polled::Ready),
                     None => return Ok(Polled::Pending),
                 }
             }
-            let take = room.min(self.current.len());
-            out.extend(self.current.drain(..take));
-            self.position += take as u64;
+            let take = room.min(self.current.records.len());
+            out.extend(self.current.records.drain(..take));
+            self.position.records += take as u64;
+            if let Some(end) = self.current.ends.drain(..take.min(self.current.ends.len())).last() {
+                self.position.offset = end;
+            }
             room -= take;
         }
         Ok(Polled::Ready)
     }
 
     fn position(&self) -> SplitPosition {
-        SplitPosition::after(self.position)
+        self.position
     }
 }
 
 /// The thread's side.
 struct Feeder<T: Send + 'static> {
     full: Producer<Delivery<T>>,
-    empty: Consumer<VecDeque<T>>,
+    empty: Consumer<Batch<T>>,
     sleeper: Sleeper,
     waker: Waker,
 }
 
 impl<T: Send + 'static> Feeder<T> {
-    fn run<D: Decoder<Out = T>>(&mut self, open: Open<D>, limit: u64) -> Result<()> {
-        let mut pump = open()?;
+    /// Reads all there is; returns the offset behind it, or zero where offsets are of no use.
+    fn run<D: Decoder<Out = T>>(&mut self, open: Open<D>, limit: u64) -> Result<u64> {
+        let Opened { mut pump, by_offset } = open()?;
         let mut left = limit;
         let mut batch = self.empty_batch();
         loop {
-            let room = at_most(BATCH_LEN - batch.len(), left);
-            let before = batch.len();
-            let filled = pump.fill(room, |record| batch.push_back(record));
-            left -= (batch.len() - before) as u64;
+            let before = batch.records.len();
+            let room = at_most(BATCH_LEN - before, left);
+            let Batch { records, ends } = &mut batch;
+            let filled = if by_offset {
+                pump.fill(room, |record, end| {
+                    records.push_back(record);
+                    ends.push_back(end);
+                })
+            } else {
+                pump.fill(room, |record, _| records.push_back(record))
+            };
+            let len = records.len();
+            left -= (len - before) as u64;
             let ended = left == 0 || !matches!(filled, Ok(Filled::Full | Filled::Block));
             // Reading on may block: a core that has nothing gets what there is.
             let starved = matches!(filled, Ok(Filled::Block)) && self.full.slots() == BATCHES_MAX;
-            if (ended || starved || batch.len() == BATCH_LEN) && !batch.is_empty() {
+            if (ended || starved || len == BATCH_LEN) && len > 0 {
                 let next = self.empty_batch();
                 if !self.deliver(Delivery::Batch(std::mem::replace(&mut batch, next))) {
-                    return Ok(());
+                    return Ok(0);
                 }
             }
             if ended {
-                return filled.map(drop);
+                return filled.map(|_| if by_offset { pump.offset() } else { 0 });
             }
             if self.sleeper.stopped() {
-                return Ok(());
+                return Ok(0);
             }
         }
     }
 
-    fn empty_batch(&mut self) -> VecDeque<T> {
-        self.empty.pop().unwrap_or_else(|_| VecDeque::with_capacity(BATCH_LEN))
+    fn empty_batch(&mut self) -> Batch<T> {
+        self.empty.pop().unwrap_or_else(|_| Batch::with_capacity(BATCH_LEN))
     }
 
     /// Waits for room; `false` when the core has gone.

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_core::{Error, Record, Result, Span};
-use tailwater_operators::{Source, SourceContext, SplitReader};
+use tailwater_core::{Counters, Error, Record, Result, Span};
+use tailwater_operators::{Source, SourceContext, SplitPosition, SplitReader};
 
 use super::archive::Archive;
 use super::decoder::{Decoder, Format};
-use super::policy::Policy;
+use super::policy::{Letters, Policy};
 use super::pump::Pump;
-use super::reader::{Inline, Open, Threaded};
+use super::reader::{self, Extent, Inline, Open, Threaded};
 use super::sniff::HEAD_BYTES;
-use super::{Csv, Dialect, Looks, OnError, Paths};
+use super::{Csv, Dialect, Looks, OnError, Paths, Unit};
 use crate::market::Trades;
 
 /// Files of one format, to read or to write.
@@ -164,7 +164,7 @@ impl Dialect {
 impl<F: Format> FileSet<F> {
     /// Finds the files, and looks into each, so that what cannot work fails before the first
     /// record.
-    fn prepare(&self) -> Result<Opened> {
+    fn list(&self, letters: Letters) -> Result<Vec<String>> {
         let files = self.paths.resolve()?;
         // What is read from a pipe to look at it would be lost to its reader, who looks for
         // himself.
@@ -172,7 +172,11 @@ impl<F: Format> FileSet<F> {
             let (_, head) = open_archive(file)?;
             decoder_for(&self.format, file, &head)?;
         }
-        Ok(Opened { files: files.into(), policy: Arc::new(Policy::open(&self.on_error)?) })
+        let names = files.iter().map(|file| file.display().to_string()).collect();
+        let policy = Arc::new(Policy::open(&self.on_error, letters)?);
+        let opened = Opened { files: files.into(), policy };
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+        Ok(names)
     }
 }
 
@@ -188,10 +192,18 @@ where
     }
 
     fn splits(&self, _cores: u32) -> Result<Vec<String>> {
-        let opened = self.prepare()?;
-        let names = opened.files.iter().map(|file| file.display().to_string()).collect();
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
-        Ok(names)
+        self.list(Letters::Anew)
+    }
+
+    fn resume(&self, stored: &[String], _cores: u32) -> Result<Vec<String>> {
+        let files = self.list(Letters::Kept)?;
+        match stored.iter().find(|file| !files.contains(file)) {
+            None => Ok(files),
+            Some(file) => Err(Error::configuration(format!(
+                "the checkpoint has read from `{file}`, which is not among the files of the \
+                 source any more: put it back, or start afresh"
+            ))),
+        }
     }
 
     fn open(
@@ -207,9 +219,11 @@ where
         let name = format!("read-{split}");
         let (format, policy) = (self.format.clone(), opened.policy);
         let counters = context.counters.clone();
+        let start = context.start.unwrap_or_default();
         let open: Open<F::Decoder> = Box::new(move || {
             let (mut archive, head) = open_archive(&file)?;
             let decoder = decoder_for(&format, &file, &head)?;
+            let is_plain = archive.is_plain();
             let bad_records = counters.register("bad_records");
             let input = Box::new(move |into: &mut [u8]| archive.read(into));
             let on_bad = {
@@ -219,15 +233,84 @@ where
                     policy.treat(&file, &bad)
                 })
             };
-            Ok(Pump::new(decoder, &file, &counters, &head, input, on_bad))
+            let mut pump = Pump::new(decoder, &file, &counters, &head, input, on_bad);
+            let by_offset = is_plain && pump.restarts();
+            go_on(&mut pump, &file, start, &counters)?;
+            Ok(reader::Opened { pump, by_offset })
         });
-        let limit = self.limit.unwrap_or(u64::MAX);
+        let extent = Extent { start, limit: self.limit.unwrap_or(u64::MAX) };
         Ok(if context.inline {
-            Box::new(Inline::open(open, limit)?)
+            Box::new(Inline::open(open, extent)?)
         } else {
-            Box::new(Threaded::open(open, limit, &name, context.waker.clone())?)
+            Box::new(Threaded::open(open, extent, &name, context.waker.clone())?)
         })
     }
+}
+
+/// Brings a pump at the start of its file to where an earlier run was.
+fn go_on<D: Decoder>(
+    pump: &mut Pump<D>,
+    file: &Path,
+    start: SplitPosition,
+    counters: &Counters,
+) -> Result<()> {
+    if start.records == 0 {
+        return Ok(());
+    }
+    if !file.is_file() {
+        return Err(Error::configuration(format!(
+            "`{}` is no file that can be read again, so the job cannot go on from a checkpoint",
+            file.display()
+        )));
+    }
+    if start.offset == 0 {
+        pump.skip(start.records, counters)?;
+    } else {
+        pump.read_header()?;
+        let mut archive = Archive::open_at(file, start.offset)?;
+        if pump.unit() == Unit::Line {
+            check_line_start(file, start.offset)?;
+        }
+        let path = file.to_owned();
+        pump.go_on_at(
+            start.records,
+            start.offset,
+            Box::new(move |into: &mut [u8]| archive.read(into)),
+            Box::new(move || lines_before(&path, start.offset)),
+        );
+    }
+    Ok(())
+}
+
+/// Records of lines end with a line break, or with the file: where that is not so, the file is
+/// another one.
+fn check_line_start(file: &Path, offset: u64) -> Result<()> {
+    let mut around = [0; 2];
+    let mut archive = Archive::open_at(file, offset - 1)?;
+    let read = archive.read(&mut around)?;
+    if read < 2 || matches!(around[0], b'\n' | b'\r') {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "the checkpoint has read `{}` up to offset {offset}, where no line ends: the file has \
+         changed; restore with the same file",
+        file.display()
+    )))
+}
+
+/// The line breaks before an offset; what cannot be read any more counts as none, for a message is
+/// no place to fail.
+fn lines_before(file: &Path, offset: u64) -> u64 {
+    let Ok(mut archive) = Archive::open(file) else { return 0 };
+    let mut block = vec![0; HEAD_BYTES];
+    let (mut left, mut lines) = (offset, 0);
+    while left > 0 {
+        let room = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+        let Ok(read @ 1..) = archive.read(&mut block[..room]) else { break };
+        lines += memchr::memchr_iter(b'\n', &block[..read]).count() as u64;
+        left -= read as u64;
+    }
+    lines
 }
 
 /// Opens a file and reads enough of it to tell its format.
@@ -256,5 +339,7 @@ fn decoder_for<F: Format>(format: &F, file: &Path, head: &[u8]) -> Result<F::Dec
     })
 }
 
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,9 @@ use tailwater_core::{Counters, Error, Price, Result, Size, Symbol, Timestamp};
 
 use super::binance::BinanceTradeDecoder;
 use super::itch::ItchTradeDecoder;
-use crate::file::{CsvDecoder, Decoder, Dialect, Format, JsonlDecoder, Looks, Rest, Step, Unit};
+use crate::file::{
+    CsvDecoder, Decoder, Dialect, Format, JsonlDecoder, Looks, Rest, Restart, Step, Unit,
+};
 
 /// A trade. Written as
 /// `{"symbol":"BTCUSDT","price":"61800.3","size":"0.006","at":<ns>,"id":7,"side":"buy"}`.
@@ -230,6 +232,23 @@ impl Decoder for TradesDecoder {
             Reads::Binance(decoder) => decoder.register(counters),
             Reads::Itch(decoder) => decoder.register(counters),
             Reads::Csv(_) | Reads::Jsonl(_) => {}
+        }
+    }
+
+    fn restart(&self) -> Restart {
+        match &self.0 {
+            Reads::Binance(decoder) => decoder.restart(),
+            Reads::Itch(decoder) => decoder.restart(),
+            Reads::Csv(numbered) => numbered.decoder.restart(),
+            Reads::Jsonl(numbered) => numbered.decoder.restart(),
+        }
+    }
+
+    fn skipped(&mut self, records: u64) {
+        match &mut self.0 {
+            Reads::Csv(numbered) => numbered.next = records,
+            Reads::Jsonl(numbered) => numbered.next = records,
+            Reads::Binance(_) | Reads::Itch(_) => {}
         }
     }
 

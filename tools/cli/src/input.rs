@@ -84,6 +84,12 @@ impl<S> Limited<S> {
     pub fn new(source: S, limit: Option<u64>) -> Self {
         Self { source, limit, splits: AtomicU64::new(1) }
     }
+
+    fn dealt(&self, splits: Vec<String>) -> Vec<String> {
+        // Written once, before any thread starts that reads it.
+        self.splits.store(splits.len().max(1) as u64, Ordering::Relaxed);
+        splits
+    }
 }
 
 impl<S: Source> Source for Limited<S> {
@@ -94,10 +100,11 @@ impl<S: Source> Source for Limited<S> {
     }
 
     fn splits(&self, cores: u32) -> Result<Vec<String>> {
-        let splits = self.source.splits(cores)?;
-        // Written once, before any thread starts that reads it.
-        self.splits.store(splits.len().max(1) as u64, Ordering::Relaxed);
-        Ok(splits)
+        Ok(self.dealt(self.source.splits(cores)?))
+    }
+
+    fn resume(&self, stored: &[String], cores: u32) -> Result<Vec<String>> {
+        Ok(self.dealt(self.source.resume(stored, cores)?))
     }
 
     fn open(&self, split: usize, context: &SourceContext) -> Result<Box<dyn SplitReader<S::Out>>> {
@@ -106,7 +113,8 @@ impl<S: Source> Source for Limited<S> {
         Ok(match self.limit {
             None => reader,
             Some(limit) => {
-                let left = limit / splits + u64::from((split as u64) < limit % splits);
+                let share = limit / splits + u64::from((split as u64) < limit % splits);
+                let left = share.saturating_sub(context.records_before());
                 Box::new(LimitedReader { reader, left })
             }
         })

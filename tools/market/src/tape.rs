@@ -49,14 +49,14 @@ impl Source for Tape {
         Ok((0..self.parts).map(|part| format!("synthetic-{part}")).collect())
     }
 
-    fn open(&self, split: usize, _context: &SourceContext) -> Result<Box<dyn SplitReader<Print>>> {
+    fn open(&self, split: usize, context: &SourceContext) -> Result<Box<dyn SplitReader<Print>>> {
         let part =
             u32::try_from(split).ok().filter(|&part| part < self.parts).ok_or_else(|| {
                 Error::internal(format!("the tape has {} splits, and no split {split}", self.parts))
             })?;
         let (share, rest) =
             (self.prints / u64::from(self.parts), self.prints % u64::from(self.parts));
-        Ok(Box::new(Reader {
+        let mut reader = Reader {
             part: Part::new(&self.options, part)?,
             arrivals: Arrivals::new(
                 self.options.seed_of(Sequence::Arrivals, part),
@@ -67,7 +67,9 @@ impl Source for Tape {
             left: share + u64::from(u64::from(part) < rest),
             surplus: Vec::new(),
             position: 0,
-        }))
+        };
+        reader.skip(context.records_before())?;
+        Ok(Box::new(reader))
     }
 }
 
@@ -81,6 +83,29 @@ struct Reader {
     /// Prints that arrived together with the last one that was asked for, newest first.
     surplus: Vec<Print>,
     position: u64,
+}
+
+/// Prints that are played at a time on the way to where an earlier run was.
+const SKIPPED_LEN: u64 = 1 << 12;
+
+impl Reader {
+    /// Plays the first `records` prints for nobody: each follows from those before, so there is no
+    /// shorter way to a later one.
+    fn skip(&mut self, records: u64) -> Result<()> {
+        let mut prints = Vec::new();
+        while self.position < records {
+            prints.clear();
+            let limit = (records - self.position).min(SKIPPED_LEN) as usize;
+            if self.poll(limit, &mut prints)? == Polled::Finished && self.position < records {
+                return Err(Error::configuration(format!(
+                    "the checkpoint has read {records} prints of a split of the tape, which has \
+                     only {}: restore with the same options",
+                    self.position
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl SplitReader<Print> for Reader {

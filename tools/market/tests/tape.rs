@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tailwater_core::random::mix;
 use tailwater_core::{Counters, ManualClock, Price, Size, Span, Symbol, TimeUnits, Timestamp};
 use tailwater_market::{Event, EventKind, Market, Options, Print, Tape};
-use tailwater_operators::{Polled, Source, SourceContext, Waker};
+use tailwater_operators::{Polled, Source, SourceContext, SplitPosition, Waker};
 
 fn context(core: u32, cores: u32) -> SourceContext {
     SourceContext {
@@ -145,4 +145,25 @@ fn a_split_that_is_not_there_is_an_error() {
     let tape = Tape::new(Options::default(), 10).unwrap();
     assert!(tape.open(8, &context(0, 1)).is_err());
     assert!(Tape::new(Options { symbols: 0, ..Options::default() }, 10).is_err());
+}
+
+#[test]
+fn a_split_goes_on_where_it_was() {
+    let options = Options { out_of_order: 5.millis(), ..Options::default() };
+    let whole = read(&options, 100_000, 1_000, 1);
+    let tape = Tape::new(options, 100_000).unwrap();
+    for cut in [0, 1, 777, 3_000, whole[0].len()] {
+        let mut reader = tape.open(0, &context(0, 1)).unwrap();
+        let mut prints = Vec::new();
+        while prints.len() < cut {
+            reader.poll(500.min(cut - prints.len()), &mut prints).unwrap();
+        }
+        let start = Some(reader.position());
+        let mut reader = tape.open(0, &SourceContext { start, ..context(0, 1) }).unwrap();
+        while reader.poll(300, &mut prints).unwrap() != Polled::Finished {}
+        assert_eq!(prints, whole[0]);
+    }
+    let start = Some(SplitPosition::after(140_000));
+    let error = tape.open(0, &SourceContext { start, ..context(0, 1) }).err().unwrap();
+    assert!(error.to_string().contains("has read 140000 prints"), "{error}");
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use super::decoder::{Decoder, Format, Rest, Step};
+use super::decoder::{Decoder, Format, Rest, Restart, Step};
 use super::{Looks, sniff::BOM};
 use row::{Refusal, Row};
 
@@ -207,6 +207,10 @@ impl<T> CsvDecoder<T> {
 
 impl<T: DeserializeOwned + Send + 'static> Decoder for CsvDecoder<T> {
     type Out = T;
+
+    fn restart(&self) -> Restart {
+        if self.names.is_empty() { Restart::BehindHeader } else { Restart::Anywhere }
+    }
 
     fn next(&mut self, input: &[u8], rest: Rest) -> Step<T> {
         let breaks = input.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();

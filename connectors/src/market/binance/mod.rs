@@ -19,7 +19,7 @@ mod wire;
 use tailwater_core::{Counter, Counters, Symbol, Timestamp};
 
 use super::{Captured, MarketEvent, Trade};
-use crate::file::{Decoder, Format, Looks, Rest, Step, line_of};
+use crate::file::{Decoder, Format, Looks, Rest, Restart, Step, line_of};
 
 /// A line's message.
 enum Message {
@@ -113,6 +113,10 @@ pub struct BinanceTradeDecoder {
 
 impl Decoder for BinanceTradeDecoder {
     type Out = Trade;
+
+    fn restart(&self) -> Restart {
+        Restart::Anywhere
+    }
 
     fn register(&mut self, counters: &Counters) {
         self.other_trades = counters.register("binance_other_trades");

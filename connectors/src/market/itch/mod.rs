@@ -14,7 +14,7 @@
 mod message;
 mod trades;
 
-use crate::file::{Decoder, Format, Looks, Rest, Step, Unit};
+use crate::file::{Decoder, Format, Looks, Rest, Restart, Step, Unit};
 
 pub use message::{ItchBody, ItchMessage};
 pub use trades::{ItchTradeDecoder, ItchTrades};
@@ -138,6 +138,10 @@ impl Decoder for ItchMessageDecoder {
 
     fn unit(&self) -> Unit {
         Unit::Offset
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Anywhere
     }
 
     #[inline]

@@ -43,6 +43,8 @@ struct OpenLoop {
 struct OpenLoopReader {
     rate: u64,
     events: u64,
+    /// The schedule begins with this one.
+    first: u64,
     next: u64,
     start_ns: Option<u64>,
     clock: Arc<dyn Clock>,
@@ -63,7 +65,8 @@ impl Source for OpenLoop {
         Ok(Box::new(OpenLoopReader {
             rate: self.rate,
             events: self.events,
-            next: 0,
+            first: context.records_before(),
+            next: context.records_before(),
             start_ns: None,
             clock: context.clock.clone(),
         }))
@@ -78,7 +81,7 @@ impl SplitReader<Sent> for OpenLoopReader {
             if self.next == self.events {
                 return Ok(Polled::Finished);
             }
-            let after = u128::from(self.next) * 1_000_000_000 / u128::from(self.rate);
+            let after = u128::from(self.next - self.first) * 1_000_000_000 / u128::from(self.rate);
             let due_ns = start_ns + after as u64;
             if due_ns > now_ns {
                 return Ok(Polled::Pending);

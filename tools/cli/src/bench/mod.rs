@@ -6,6 +6,8 @@ mod keyed_count;
 mod latency;
 mod tick_vwap;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tailwater::{Driver, Idle, Local, Report, Result};
@@ -131,6 +133,8 @@ struct Generated<F> {
     make: F,
     /// Whether all records come from the first core.
     splits: Splits,
+    /// How many splits there are; asked for before any is opened.
+    cut: AtomicU32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,15 +145,17 @@ enum Splits {
 
 impl<F> Generated<F> {
     fn per_core(events: u64, make: F) -> Self {
-        Self { events, make, splits: Splits::OnePerCore }
+        Self { events, make, splits: Splits::OnePerCore, cut: AtomicU32::new(1) }
     }
 
     fn on_one_core(events: u64, make: F) -> Self {
-        Self { events, make, splits: Splits::One }
+        Self { events, make, splits: Splits::One, cut: AtomicU32::new(1) }
     }
 
-    fn count(&self, cores: u32) -> u32 {
-        if self.splits == Splits::One { 1 } else { cores }
+    fn cut(&self, count: u32) -> Vec<String> {
+        // Written once, before any thread starts that reads it.
+        self.cut.store(count, Ordering::Relaxed);
+        (0..count).map(|split| format!("generated-{split}")).collect()
     }
 }
 
@@ -172,7 +178,11 @@ where
     }
 
     fn splits(&self, cores: u32) -> Result<Vec<String>> {
-        Ok((0..self.count(cores)).map(|core| format!("generated-{core}")).collect())
+        Ok(self.cut(if self.splits == Splits::One { 1 } else { cores }))
+    }
+
+    fn resume(&self, stored: &[String], _: u32) -> Result<Vec<String>> {
+        Ok(self.cut(stored.len() as u32))
     }
 
     fn open(
@@ -180,9 +190,10 @@ where
         split: usize,
         context: &tailwater::operators::SourceContext,
     ) -> Result<Box<dyn tailwater::operators::SplitReader<T>>> {
+        let step = u64::from(self.cut.load(Ordering::Relaxed));
         Ok(Box::new(GeneratedReader {
-            next: split as u64,
-            step: self.count(context.cores).into(),
+            next: split as u64 + context.records_before() * step,
+            step,
             events: self.events,
             make: self.make.clone(),
         }))
