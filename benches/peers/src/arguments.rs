@@ -35,6 +35,11 @@ impl Arguments {
         Ok(number)
     }
 
+    /// Takes any text.
+    pub fn text(&mut self, name: &str, default: &str) -> String {
+        self.values.remove(name).unwrap_or_else(|| default.to_owned())
+    }
+
     /// Takes the number of threads, 1 or 2.
     pub fn threads(&mut self, name: &str) -> Result<usize, String> {
         match self.number(name, 1)? {

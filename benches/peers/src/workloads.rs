@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-const SEED: u64 = 0x5EED_0000_0000_0001;
+pub(crate) const SEED: u64 = 0x5EED_0000_0000_0001;
 const KEYED_COUNT_SEED: u64 = SEED ^ 0xC0;
 
 /// The event time of tick 0, before its disorder is subtracted, in nanoseconds.

@@ -5,17 +5,23 @@ mod floor;
 mod iterator;
 mod keyed_count;
 mod latency;
+mod restore;
 mod ring;
+mod service_time;
 mod tick_vwap;
 
 use peers::arguments::Arguments;
 use peers::counts::HashCounts;
 use peers::flat_table::FlatCounts;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: ceiling SUBCOMMAND
   tick-vwap        --cores 1|2 --events N
   keyed-count      --cores 1|2 --events N --keys K --table flat|hashbrown
+  service-time     --keys K --rate R --seconds S
+  restore          --dir D --keys K --cores 1|2
+  restore-make     --dir D --keys K
   latency          --rate R --seconds S
   ring-rtt         --events N
   ring-throughput  --events N
@@ -50,6 +56,28 @@ fn run() -> Result<(), String> {
                 "flat" => keyed_count::run::<FlatCounts>(table, cores, events, keys),
                 _ => keyed_count::run::<HashCounts>(table, cores, events, keys),
             }
+        }
+        "service-time" => {
+            let keys = arguments.number("keys", 10_000_000)?;
+            let rate = arguments.number("rate", 1_000_000)?;
+            let seconds = arguments.number("seconds", 5)?;
+            arguments.finish()?;
+            if seconds < 2 {
+                return Err("--seconds must be at least 2: the first is left out".to_owned());
+            }
+            service_time::run(keys, rate, seconds);
+        }
+        "restore" | "restore-make" => {
+            let is_making = arguments.subcommand == "restore-make";
+            let dir = PathBuf::from(arguments.text("dir", "target/restore"));
+            let keys = arguments.number("keys", 10_000_000)?;
+            let cores = if is_making { 1 } else { arguments.threads("cores")? };
+            arguments.finish()?;
+            let done = match is_making {
+                true => restore::make(&dir, keys),
+                false => restore::run(&dir, cores, keys),
+            };
+            done.map_err(|error| error.to_string())?;
         }
         "latency" => {
             let rate = arguments.number("rate", 1_000_000)?;
