@@ -4,7 +4,8 @@
 Runs pairs of the two commands in the order A B B A, so that a drift of the machine favours
 neither, and takes the ratio A / B of a field within each pair: the median ratio with its
 quartiles is the answer, the medians of the field itself are only context. Each command prints
-one JSON line a run; where both lines have `outputs` or `checksum`, they must agree.
+one JSON line a run; where both lines have `outputs` or `checksum`, they must agree, unless the
+two do work of different length (`--unequal-work`): then only rates can be compared.
 
     compare.py --pairs 15 -- ceiling tick-vwap --cores 2 --vs ceiling tick-vwap --cores 1
     compare.py --field p50_ns --field p99_ns -- A ... --vs B ...
@@ -42,6 +43,9 @@ def parse(words):
     )
     options.add_argument("--pairs", type=int, default=15)
     options.add_argument("--field", action="append", help="default: events_per_s; repeatable")
+    options.add_argument(
+        "--unequal-work", action="store_true", help="outputs and checksums need not agree"
+    )
     options.add_argument("--label", help="print one table row for each field, with this title")
     parsed = options.parse_args(words[:split])
     commands = words[split + 1 :]
@@ -84,15 +88,16 @@ def check(pair, sides):
             raise Failure(f"the two disagree on {field}:\n  " + "\n  ".join(texts))
 
 
-def measure(sides, pairs):
+def measure(sides, options):
     """Pairs of lines (A, B); every second pair runs B first."""
     measured = []
-    for number in range(pairs):
+    for number in range(options.pairs):
         order = (0, 1) if number % 2 == 0 else (1, 0)
         pair = [None, None]
         for side in order:
             pair[side] = run(sides[side])
-        check(pair, sides)
+        if not options.unequal_work:
+            check(pair, sides)
         measured.append(pair)
     return measured
 
@@ -138,7 +143,7 @@ def report(options, measured, field):
 def main():
     """The command line."""
     options, sides = parse(sys.argv[1:])
-    measured = measure(sides, options.pairs)
+    measured = measure(sides, options)
     for field in options.field:
         report(options, measured, field)
 
