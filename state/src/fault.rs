@@ -9,6 +9,10 @@ pub(crate) enum Fault {
     SkipDirectorySync,
     /// A segment that a retained checkpoint refers to is deleted.
     DeleteReferencedFile,
+    /// A merge applies tombstones after the upserts of their checkpoint.
+    TombstonesAfterUpserts,
+    /// The manifest is written before the segment is finished.
+    ManifestBeforeSegment,
     /// Nothing that is read is compared with its checksum.
     SkipChecksum,
 }

@@ -1,21 +1,21 @@
 //! The checkpoints of a running job in a store: begun, completed, merged, and deleted when newer
 //! ones have replaced them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, ErrorKind, Result};
 
+use super::chain::{self, CHAIN_MAX};
 use super::layout::{JOB_NAME_MAX, SegmentHeader};
 use super::manifest::{Manifest, StateEntry};
-use super::names::{self, Named};
+use super::merge::{Merge, Step};
+use super::names;
 use super::opened::{OpenedCheckpoint, checkpoints_in, foreign};
-use super::segment_reader::read_header;
 use super::segment_writer::SegmentRef;
 use super::writer::{CheckpointWriter, Written};
 use crate::changes::SnapshotKind;
 use crate::fault::{Fault, fault};
-use crate::store::CheckpointStore;
+use crate::store::{CheckpointStore, NewFile};
 
 /// What a job's checkpoints are like.
 #[derive(Clone, Debug)]
@@ -32,17 +32,27 @@ pub struct CheckpointSettings {
 
 /// The checkpoints of a running job.
 pub struct Checkpoints {
-    store: Arc<dyn CheckpointStore>,
-    settings: CheckpointSettings,
+    pub(super) store: Arc<dyn CheckpointStore>,
+    pub(super) settings: CheckpointSettings,
     /// The completed ones that count, ascending.
-    completed: Vec<Manifest>,
+    pub(super) completed: Vec<Manifest>,
     /// The segments that the next incremental checkpoint goes on from, the oldest first.
-    chain: Vec<SegmentRef>,
+    pub(super) chain: Vec<SegmentRef>,
     /// The states of the newest checkpoint in the chain.
     states: Vec<StateEntry>,
     next: u64,
     /// Whether the next one must be full, since one was begun and did not complete.
     is_broken: bool,
+    pub(super) merging: Option<Merging>,
+    /// After a merge that failed, none is begun before this checkpoint.
+    merge_again: u64,
+}
+
+/// A merge under way.
+pub(super) struct Merging {
+    merge: Box<Merge>,
+    /// The names of the segments that it replaces.
+    pub(super) inputs: Vec<String>,
 }
 
 /// What came of a checkpoint.
@@ -92,7 +102,7 @@ impl Checkpoints {
                     return Err(foreign(&*store, &manifest.job, job));
                 }
                 Ok(manifest) => completed.push(manifest),
-                Err(error) if error.kind() == tailwater_core::ErrorKind::Format => {}
+                Err(error) if error.kind() == ErrorKind::Format => {}
                 Err(error) => return Err(error),
             }
         }
@@ -112,6 +122,8 @@ impl Checkpoints {
             states: from.map(|from| from.states.clone()).unwrap_or_default(),
             next: numbers.last().map_or(1, |last| last + 1),
             is_broken: false,
+            merging: None,
+            merge_again: 0,
             store,
             settings,
         };
@@ -139,16 +151,23 @@ impl Checkpoints {
     /// Begins a checkpoint. Its number is [`Checkpoints::next`] or greater.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// When the store refuses, a merge that can wait no longer fails, or the checkpoint is
+    /// incremental and there is nothing to go on from: the next one must be full.
     ///
     /// # Panics
-    /// When the number was used before, or it is incremental and must be full.
+    /// When the number was used before.
     pub fn begin(&mut self, checkpoint: u64, kind: SnapshotKind) -> Result<CheckpointWriter> {
         assert!(checkpoint >= self.next, "checkpoint {checkpoint} comes after {}", self.next - 1);
         let is_full = kind == SnapshotKind::Full;
-        assert!(is_full || !self.must_be_full(), "checkpoint {checkpoint} must be full");
         self.next = checkpoint + 1;
+        if !is_full && self.must_be_full() {
+            return Err(Error::internal(format!("checkpoint {checkpoint} must be a full one")));
+        }
         self.is_broken = true;
+        if !is_full && self.chain.len() >= CHAIN_MAX {
+            self.merge_again = 0;
+            while self.merge_step()? {}
+        }
         let CheckpointSettings { job, key_groups, .. } = &self.settings;
         let (job, key_groups) = (job.clone(), *key_groups);
         let header =
@@ -165,15 +184,24 @@ impl Checkpoints {
     pub fn complete(&mut self, writer: CheckpointWriter, time_ns: i64) -> Result<Completed> {
         let checkpoint = writer.checkpoint();
         let explain = |error: Error| error.context(format!("checkpoint {checkpoint} failed"));
-        let written = writer.finish().map_err(explain)?;
+        let written = writer.seal().map_err(explain)?;
         let (frames, frame_bytes) = (written.frames, written.frame_bytes);
         let own = written.segment.len;
-        let manifest = self.manifest_of(checkpoint, time_ns, written);
-        manifest.put(&*self.store).map_err(explain)?;
+        let (file, manifest) = self.manifest_of(checkpoint, time_ns, written);
+        if fault(Fault::ManifestBeforeSegment) {
+            manifest.put(&*self.store).map_err(explain)?;
+            file.finish().map_err(explain)?;
+        } else {
+            file.finish().map_err(explain)?;
+            manifest.put(&*self.store).map_err(explain)?;
+        }
 
         self.chain.clone_from(&manifest.segments);
         self.states.clone_from(&manifest.states);
         self.is_broken = false;
+        if manifest.segments.len() == 1 {
+            self.merging = None;
+        }
         let completed = Completed {
             checkpoint,
             bytes: own + manifest.to_bytes().len() as u64,
@@ -188,7 +216,12 @@ impl Checkpoints {
         Ok(Completed { warnings, ..completed })
     }
 
-    fn manifest_of(&self, checkpoint: u64, time_ns: i64, written: Written) -> Manifest {
+    fn manifest_of(
+        &self,
+        checkpoint: u64,
+        time_ns: i64,
+        written: Written,
+    ) -> (Box<dyn NewFile>, Manifest) {
         let CheckpointSettings { job, key_groups, cores, .. } = &self.settings;
         let mut segments = match written.segment.is_full {
             true => Vec::new(),
@@ -199,7 +232,7 @@ impl Checkpoints {
             states.iter_mut().for_each(|state| state.since = self.since(state));
         }
         segments.push(written.segment);
-        Manifest {
+        let manifest = Manifest {
             job: job.clone(),
             checkpoint,
             time_ns,
@@ -208,7 +241,8 @@ impl Checkpoints {
             states,
             segments,
             transactions: written.transactions,
-        }
+        };
+        (written.file, manifest)
     }
 
     /// Since when a state has had entries: as long as no checkpoint of the chain was without it, or
@@ -220,53 +254,67 @@ impl Checkpoints {
         self.states.iter().find(same).map_or(state.since, |old| old.since)
     }
 
-    /// Deletes what no checkpoint that is kept refers to: manifests first.
-    fn sweep(&mut self) -> Result<()> {
-        let surplus = self.completed.len().saturating_sub(self.settings.retain.max(1));
-        self.completed.drain(..surplus);
-        let newest = self.completed.last().map_or(0, |newest| newest.checkpoint);
-        for number in checkpoints_in(&*self.store)? {
-            let is_kept = self.completed.iter().any(|kept| kept.checkpoint == number);
-            if !is_kept && number < newest {
-                self.store.delete(&names::manifest(number))?;
+    /// Does some work on a merge that would make the chain shorter: it reads half a megabyte, or
+    /// makes the merged segment durable. `false` when there is nothing to merge. Checkpoints that
+    /// complete later rely on the merged segment.
+    ///
+    /// # Errors
+    /// When the store refuses or a segment is damaged. The merge is given up, and begun again after
+    /// the next checkpoint; a damaged segment means that the next checkpoint must be full.
+    pub fn merge_step(&mut self) -> Result<bool> {
+        let worked = self.try_merge_step();
+        if let Err(error) = &worked {
+            self.merge_again = self.next + 1;
+            // A chain with a damaged segment is of no use to anybody.
+            if error.kind() == ErrorKind::Format {
+                self.chain.clear();
             }
         }
-        self.sweep_segments()
+        worked.map_err(|error| error.context("cannot merge segments of checkpoints"))
     }
 
-    /// Deletes segments that nothing refers to.
-    fn sweep_segments(&mut self) -> Result<()> {
-        let kept = self.completed.iter().flat_map(|manifest| &manifest.segments);
-        let mut kept: BTreeSet<_> =
-            kept.chain(&self.chain).map(|segment| segment.name.as_str()).collect();
-        if fault(Fault::DeleteReferencedFile) {
-            kept.pop_first();
+    fn try_merge_step(&mut self) -> Result<bool> {
+        let Some(Merging { merge, inputs }) = self.merging.take() else {
+            self.merging = self.begin_merge()?;
+            return Ok(self.merging.is_some());
+        };
+        match merge.step()? {
+            Step::More(merge) => self.merging = Some(Merging { merge, inputs }),
+            Step::Done(merged) => self.replace(&inputs, merged),
         }
-        for listed in self.store.list()? {
-            let is_segment = names::parse(&listed.name) == Some(Named::Segment);
-            if is_segment && !kept.contains(listed.name.as_str()) {
-                self.store.delete(&listed.name)?;
-            }
-        }
-        Ok(())
+        Ok(true)
     }
 
-    /// A store without manifests may still have been begun by another job.
-    fn refuse_foreign_segments(&self) -> Result<()> {
-        for listed in self.store.list()? {
-            if names::parse(&listed.name) != Some(Named::Segment) {
-                continue;
-            }
-            let Some(file) = self.store.open(&listed.name)? else { continue };
-            match read_header(&*file, &listed.name) {
-                Ok(header) if header.job != self.settings.job => {
-                    return Err(foreign(&*self.store, &header.job, &self.settings.job));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == tailwater_core::ErrorKind::Format => {}
-                Err(error) => return Err(error),
-            }
+    fn begin_merge(&self) -> Result<Option<Merging>> {
+        if self.next < self.merge_again {
+            return Ok(None);
         }
-        Ok(())
+        let lens: Vec<_> = self.chain.iter().map(|segment| segment.len).collect();
+        let Some(range) = chain::plan(&lens) else { return Ok(None) };
+        let inputs = &self.chain[range];
+        let (first, last) = (inputs[0].first, inputs[inputs.len() - 1].last);
+        let mut by = self.next;
+        // A run that went on from an older checkpoint may find the name taken by one that did not.
+        while self.store.open(&names::merged(first, last, by))?.is_some() {
+            by += 1;
+        }
+        let output = names::merged(first, last, by);
+        let merge = Merge::begin(&*self.store, output, inputs, &self.states)?;
+        let inputs = inputs.iter().map(|input| input.name.clone()).collect();
+        Ok(Some(Merging { merge: Box::new(merge), inputs }))
+    }
+
+    /// Puts a merged segment in the place of those that it was made of, if the chain still has them.
+    fn replace(&mut self, inputs: &[String], merged: SegmentRef) {
+        let first = self.chain.iter().position(|segment| segment.name == inputs[0]);
+        let Some(first) = first else { return };
+        let range = first..first + inputs.len();
+        let is_there = self
+            .chain
+            .get(range.clone())
+            .is_some_and(|run| run.iter().map(|segment| &segment.name).eq(inputs));
+        if is_there {
+            self.chain.splice(range, [merged]);
+        }
     }
 }

@@ -69,7 +69,6 @@ impl SegmentHeader {
         if &fixed[..8] != SEGMENT_MAGIC {
             return Err(Error::format("it does not begin as a segment does (byte 0)"));
         }
-        check_version(u32_at(fixed, 8))?;
         let len = u32_at(fixed, 12) as usize;
         if !len.is_multiple_of(UNIT) || !(HEADER..=HEADER + JOB_NAME_MAX).contains(&len) {
             return Err(Error::format(format!("its header cannot be {len} bytes long (byte 12)")));
@@ -81,6 +80,7 @@ impl SegmentHeader {
         if u32_at(bytes, 60) != crc_of_two(&bytes[..60], &bytes[HEADER..]) {
             return Err(Error::format("the checksum of its header is wrong (byte 60)"));
         }
+        check_version(u32_at(bytes, 8))?;
         let name_len = u32_at(bytes, 40) as usize;
         let name = bytes[HEADER..].get(..name_len).and_then(|name| std::str::from_utf8(name).ok());
         let Some(job) = name else {
@@ -96,7 +96,8 @@ impl SegmentHeader {
     }
 }
 
-/// Refuses what a later version wrote.
+/// Refuses what a later version wrote. What comes before this check, magic, version, the length and
+/// the checksum of the header, is the same in every version: a flipped bit is no later version.
 pub(crate) fn check_version(version: u32) -> Result<()> {
     if version == FORMAT_VERSION {
         return Ok(());

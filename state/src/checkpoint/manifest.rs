@@ -149,10 +149,10 @@ impl Manifest {
         if &header[..8] != MAGIC {
             return Err(Error::format("it does not begin as a manifest does (byte 0)"));
         }
-        check_version(u32_at(header, 8))?;
         if u32_at(header, 28) != crc32c::crc32c(&header[..28]) {
             return Err(Error::format("the checksum of its header is wrong (byte 28)"));
         }
+        check_version(u32_at(header, 8))?;
         if u64_at(header, 16) != body.len() as u64 {
             let (meant, is) = (u64_at(header, 16), body.len());
             return Err(Error::format(format!("it is cut off: {is} of {meant} bytes are there")));

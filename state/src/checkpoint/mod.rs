@@ -9,13 +9,17 @@
 //! A checkpoint is a chain of segments: one with all entries, then those with what changed since.
 //! `docs/checkpoint-format.md` draws the bytes.
 
+mod chain;
 mod checkpoints;
 mod cursor;
 mod layout;
 mod manifest;
+mod merge;
 pub(crate) mod names;
 mod opened;
+mod retention;
 mod schemas;
+mod seen;
 mod segment_reader;
 mod segment_writer;
 mod stripes;
@@ -23,8 +27,13 @@ mod tasks;
 mod writer;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
 
+pub use chain::CHAIN_MAX;
 pub use checkpoints::{CheckpointSettings, Checkpoints, Completed};
 pub use layout::{BlockKind, FORMAT_VERSION};
 pub use manifest::{Manifest, StateEntry, StateSort, StoredSchema, Transaction};

@@ -3,8 +3,8 @@
 //! ```text
 //! checkpoint-00000042.manifest               the manifest of checkpoint 42
 //! segment-00000042.tw                        the changes, or all entries, of checkpoint 42
-//! segment-00000001-00000040-00000042.tw      those of checkpoints 1 to 40, merged; checkpoint 42
-//!                                            is the first that may refer to it
+//! segment-00000001-00000040-00000042.tw      those of checkpoints 1 to 40, merged before checkpoint
+//!                                            42; a higher number where that name is taken
 //! ```
 
 /// What a name says.
@@ -22,7 +22,6 @@ pub(crate) fn segment(checkpoint: u64) -> String {
     format!("segment-{checkpoint:08}.tw")
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing merges yet"))]
 pub(crate) fn merged(first: u64, last: u64, by: u64) -> String {
     format!("segment-{first:08}-{last:08}-{by:08}.tw")
 }

@@ -120,7 +120,14 @@ impl SegmentWriter {
     }
 
     /// Writes index and end, and makes the segment durable and visible.
-    pub fn finish(mut self) -> Result<SegmentRef> {
+    pub fn finish(self) -> Result<SegmentRef> {
+        let (file, reference) = self.seal()?;
+        file.finish()?;
+        Ok(reference)
+    }
+
+    /// Writes index and end; the segment is neither durable nor visible yet.
+    pub fn seal(mut self) -> Result<(Box<dyn NewFile>, SegmentRef)> {
         let index = self.index.to_bytes();
         let footer = Footer {
             index_offset: self.at,
@@ -130,14 +137,14 @@ impl SegmentWriter {
         };
         self.file.append(&index)?;
         self.file.append(&footer.to_bytes())?;
-        self.file.finish()?;
-        Ok(SegmentRef {
+        let reference = SegmentRef {
             name: self.name,
             len: self.at + (index.len() + HEADER) as u64,
             index_crc: footer.index_crc,
             first: self.header.first,
             last: self.header.last,
             is_full: self.header.is_full,
-        })
+        };
+        Ok((self.file, reference))
     }
 }

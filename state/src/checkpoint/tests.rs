@@ -31,10 +31,11 @@ pub(super) fn tombstone(into: &mut Vec<u8>, key: &[u8]) {
     Frame { group: group_of(key), key, payload: Payload::Tombstone }.write(into);
 }
 
-/// Replays frames as a table would.
+/// Replays frames as the tables of three cores would.
 pub(super) fn replay(opened: &OpenedCheckpoint, operator: &str, state: &str) -> Model {
-    let mut model = Model::new();
+    let mut all = Model::new();
     for groups in [0..50, 50..51, 51..128] {
+        let mut model = Model::new();
         opened
             .frames(operator, state, groups, &mut |frames| {
                 assert!(frames.len() <= 64);
@@ -54,8 +55,9 @@ pub(super) fn replay(opened: &OpenedCheckpoint, operator: &str, state: &str) -> 
                 Ok(())
             })
             .unwrap();
+        all.append(&mut model);
     }
-    model
+    all
 }
 
 fn one_checkpoint(

@@ -10,7 +10,7 @@ use super::names;
 use super::segment_writer::{SegmentRef, SegmentWriter};
 use super::stripes::Stripes;
 use crate::snapshot::Spread;
-use crate::store::CheckpointStore;
+use crate::store::{CheckpointStore, NewFile};
 
 /// Frames of all states that wait to be sorted into blocks take at most so many bytes.
 const WAITING_MAX: usize = 64 << 20;
@@ -39,6 +39,8 @@ struct Declared {
 
 /// What a checkpoint wrote, ready for its manifest.
 pub(crate) struct Written {
+    /// Neither durable nor visible yet.
+    pub file: Box<dyn NewFile>,
     pub segment: SegmentRef,
     pub states: Vec<StateEntry>,
     pub transactions: Vec<Transaction>,
@@ -170,8 +172,8 @@ impl CheckpointWriter {
         self.states.is_empty()
     }
 
-    /// Finishes the segment: it is durable after this, but nothing refers to it yet.
-    pub(crate) fn finish(mut self) -> Result<Written> {
+    /// Writes all that waits.
+    pub(crate) fn seal(mut self) -> Result<Written> {
         for stripes in &mut self.stripes {
             stripes.flush(&mut self.segment)?;
         }
@@ -182,9 +184,11 @@ impl CheckpointWriter {
             sort: declared.sort,
             since,
         });
+        let (file, segment) = self.segment.seal()?;
         Ok(Written {
+            file,
+            segment,
             states: states.collect(),
-            segment: self.segment.finish()?,
             transactions: self.transactions,
             frames: self.frames,
             frame_bytes: self.frame_bytes,

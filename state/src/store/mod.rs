@@ -2,11 +2,13 @@
 //!
 //! A store is flat. Its files are written once, from front to back, and are there under their name
 //! only when they are durable; they are read at any place, and deleted. [`DirectoryStore`] keeps
-//! them in a directory of a [`Disk`]: the machine's, or in tests one that crashes.
+//! them in a directory of a [`Disk`]: the machine's, or in tests and the
+//! simulator one that crashes.
 
 mod directory;
 pub mod disk;
 mod real_disk;
+mod sim_disk;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use tailwater_core::Result;
 pub use directory::DirectoryStore;
 pub use disk::{Disk, DiskFile, DiskRead};
 pub use real_disk::{Caching, RealDisk};
+pub use sim_disk::{SimDisk, Trouble};
 
 /// Files of checkpoints. Calls block: they belong on the checkpoint service's thread, or before the
 /// first record.
