@@ -14,6 +14,18 @@ pub enum Fault {
     ForgetTombstone,
     /// An entry that waits for the drain is moved to another slot and waits no more.
     LoseMovedEntry,
+    /// A file of a checkpoint counts as durable without a sync.
+    SkipFileSync,
+    /// A name in a checkpoint directory counts as durable without a sync.
+    SkipDirectorySync,
+    /// A manifest is written before its segment is durable.
+    ManifestBeforeSegment,
+    /// A segment that a retained checkpoint refers to is deleted.
+    DeleteReferencedFile,
+    /// A merge applies tombstones after the upserts of their checkpoint.
+    TombstonesAfterUpserts,
+    /// What is read of a checkpoint is not compared with its checksums.
+    SkipChecksum,
 }
 
 impl Fault {
@@ -23,6 +35,12 @@ impl Fault {
         Self::SkipCopyOnFirstTouch,
         Self::ForgetTombstone,
         Self::LoseMovedEntry,
+        Self::SkipFileSync,
+        Self::SkipDirectorySync,
+        Self::ManifestBeforeSegment,
+        Self::DeleteReferencedFile,
+        Self::TombstonesAfterUpserts,
+        Self::SkipChecksum,
     ];
 }
 

@@ -7,7 +7,6 @@ pub mod budget;
 pub mod changes;
 pub mod checkpoint;
 pub mod context;
-mod fault;
 pub mod pane;
 mod prefetch;
 mod slab;

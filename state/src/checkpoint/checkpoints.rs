@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tailwater_core::{Error, ErrorKind, Result};
+use tailwater_core::{Error, ErrorKind, Fault, Result, fault};
 
 use super::chain::{self, CHAIN_MAX};
 use super::layout::{JOB_NAME_MAX, SegmentHeader};
@@ -14,7 +14,6 @@ use super::opened::{OpenedCheckpoint, checkpoints_in, foreign};
 use super::segment_writer::SegmentRef;
 use super::writer::{CheckpointWriter, Written};
 use crate::changes::SnapshotKind;
-use crate::fault::{Fault, fault};
 use crate::store::{CheckpointStore, NewFile};
 
 /// What a job's checkpoints are like.

@@ -1,5 +1,6 @@
 //! Damage of every sort: a flipped byte anywhere, a manifest cut anywhere, files that are missing.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,6 +78,47 @@ fn every_flipped_byte_is_found_and_the_checkpoint_before_is_taken() {
         assert!(text.contains("no checkpoint") && text.contains("segment-00000001.tw"), "{text}");
         disk.damage(&path, |bytes| bytes[at] ^= 1);
     }
+}
+
+#[test]
+fn a_report_counts_what_is_live_and_names_each_damaged_block() {
+    let (disk, store) = two_checkpoints();
+    let report = inspect(&*store, 2).unwrap();
+    assert!(report.problems.is_empty());
+    assert_eq!(report.segments.len(), 2);
+    assert_eq!((report.segments[1].upserts, report.segments[1].tombstones), (2, 1));
+    let [keyed, list] = &report.states[..] else { panic!("{:?}", report.states) };
+    assert_eq!((keyed.count, keyed.bytes, list.count, list.bytes), (2, 48, 2, 2));
+    let all = keyed.in_groups(0..128);
+    assert_eq!((all.keys, all.bytes), (2, 48));
+    let group = usize::from(super::tests::group_of(b"left"));
+    assert_eq!(keyed.in_groups(group..group + 1).keys, 1);
+
+    let path = path_of(&disk, "segment-00000002.tw");
+    disk.damage(&path, |bytes| {
+        bytes[128] ^= 1;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    let report = inspect(&*store, 2).unwrap();
+    let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("in `a/") && problems[0].contains("at byte 128"), "{problems:?}");
+    assert_eq!(report.states.len(), 2);
+}
+
+#[test]
+fn entries_end_when_told_to() {
+    let (_, store) = two_checkpoints();
+    let opened = OpenedCheckpoint::open(&*store, "job", Which::Latest).unwrap().unwrap();
+    let mut keys = Vec::new();
+    let first = &mut |entry: Entry<'_>| {
+        keys.push(entry.key.to_vec());
+        Ok(ControlFlow::Break(()))
+    };
+    opened.entries("a", "b", first).unwrap();
+    assert_eq!(keys.len(), 1);
+    opened.entries("a", "list", &mut |_| panic!("a list has no entries")).unwrap();
 }
 
 #[test]

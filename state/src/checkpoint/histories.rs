@@ -170,6 +170,9 @@ impl Job {
         for (id, model) in kept {
             let opened = OpenedCheckpoint::open(&*store, "job", Which::Id(*id)).unwrap().unwrap();
             assert_eq!(replay(&opened, "a", "b"), *model, "checkpoint {id}");
+            let report = inspect(&*store, *id).unwrap();
+            assert!(report.problems.is_empty());
+            assert_eq!(report.states[0].count, model.len() as u64);
             needed.push(format!("checkpoint-{id:08}.manifest"));
             needed.extend(opened.manifest().segments.iter().map(|segment| segment.name.clone()));
         }

@@ -12,6 +12,7 @@
 mod chain;
 mod checkpoints;
 mod cursor;
+mod inspect;
 mod layout;
 mod manifest;
 mod merge;
@@ -24,6 +25,7 @@ mod segment_reader;
 mod segment_writer;
 mod stripes;
 mod tasks;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -35,6 +37,7 @@ mod tests;
 
 pub use chain::CHAIN_MAX;
 pub use checkpoints::{CheckpointSettings, Checkpoints, Completed};
+pub use inspect::{Entry, GroupReport, Report, SegmentReport, StateReport, inspect};
 pub use layout::{BlockKind, FORMAT_VERSION};
 pub use manifest::{Manifest, StateEntry, StateSort, StoredSchema, Transaction};
 pub use opened::{OpenedCheckpoint, Skipped, Which, checkpoints_in};

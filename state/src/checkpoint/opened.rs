@@ -141,6 +141,10 @@ impl OpenedCheckpoint {
         &self.manifest
     }
 
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
     /// Newer checkpoints that were passed over, the newest first.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

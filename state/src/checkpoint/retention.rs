@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tailwater_core::{ErrorKind, Result};
+use tailwater_core::{ErrorKind, Fault, Result, fault};
 
 use super::checkpoints::Checkpoints;
 use super::names::{self, Named};
 use super::opened::{checkpoints_in, foreign};
 use super::segment_reader::read_header;
-use crate::fault::{Fault, fault};
 
 impl Checkpoints {
     /// Deletes what no checkpoint that is kept refers to: manifests first.

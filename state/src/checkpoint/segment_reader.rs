@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use rkyv::util::AlignedVec;
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, Fault, Result, fault};
 
 use super::layout::{BlockEntry, Footer, HEADER, Index, SegmentHeader};
 use super::segment_writer::SegmentRef;
-use crate::fault::{Fault, fault};
 use crate::store::{CheckpointStore, StoredFile};
 
 /// Bytes of a read: enough for a disk's full speed, and they stay in the second cache while their

@@ -5,11 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, Fault, Result, fault};
 
 use super::disk::{Disk, DiskFile, DiskRead};
 use super::{CheckpointStore, Listed, NewFile, StoredFile};
-use crate::fault::{Fault, fault};
 
 /// What is added to the name of a file that is not finished.
 const UNFINISHED: &str = ".tmp";
