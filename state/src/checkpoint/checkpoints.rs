@@ -303,7 +303,8 @@ impl Checkpoints {
         Ok(Some(Merging { merge: Box::new(merge), inputs }))
     }
 
-    /// Puts a merged segment in the place of those that it was made of, if the chain still has them.
+    /// Puts a merged segment in the place of those that it was made of, if the chain still has
+    /// them.
     fn replace(&mut self, inputs: &[String], merged: SegmentRef) {
         let first = self.chain.iter().position(|segment| segment.name == inputs[0]);
         let Some(first) = first else { return };

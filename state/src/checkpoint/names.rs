@@ -3,8 +3,9 @@
 //! ```text
 //! checkpoint-00000042.manifest               the manifest of checkpoint 42
 //! segment-00000042.tw                        the changes, or all entries, of checkpoint 42
-//! segment-00000001-00000040-00000042.tw      those of checkpoints 1 to 40, merged before checkpoint
-//!                                            42; a higher number where that name is taken
+//! segment-00000001-00000040-00000042.tw      those of checkpoints 1 to 40, merged before
+//!                                            checkpoint 42; a higher number where that name
+//!                                            is taken
 //! ```
 
 /// What a name says.

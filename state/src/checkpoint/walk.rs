@@ -1,8 +1,8 @@
 //! Walks the entries of a state over a chain of segments, each key once, with what the newest
 //! segment says of it.
 //!
-//! It goes slice by slice of the key groups, and in a slice from the newest segment to the oldest, so
-//! that what is met first is what holds:
+//! It goes slice by slice of the key groups, and in a slice from the newest segment to the oldest,
+//! so that what is met first is what holds:
 //!
 //! ```text
 //! newest  upserts     not seen: hand on, seen      seen, or its namespace ended later: drop
@@ -57,7 +57,7 @@ struct Read {
 }
 
 impl Walk {
-    /// Begins at the first slice. Segments from before checkpoint `since` have nothing of the state.
+    /// Begins at the first slice. Segments from before checkpoint `since` have nothing of it.
     pub fn begin(
         segments: &[Segment],
         (operator, state): (&str, &str),
@@ -102,8 +102,8 @@ impl Walk {
         self.ended.keys().copied()
     }
 
-    /// Reads half a megabyte or one block, and hands on what is the newest of its key: the frame and
-    /// its bytes, tombstones of keys included. `false` when there is nothing left.
+    /// Reads half a megabyte or one block, and hands on what is the newest of its key: the frame
+    /// and its bytes, tombstones of keys included. `false` when there is nothing left.
     pub fn step(
         &mut self,
         segments: &[Segment],
