@@ -14,12 +14,14 @@
 mod describe;
 mod layout;
 mod parse;
+mod render;
 mod text;
 
 use std::fmt;
 
 pub use describe::{Describe, Describer};
 pub use layout::Layout;
+pub use render::Rendered;
 
 use crate::stable_hash;
 
