@@ -40,6 +40,7 @@
 // `#[record]` writes paths that start at `::tailwater`; inside this crate they must lead here.
 extern crate self as tailwater;
 
+mod connected;
 pub mod embed;
 mod job;
 mod keyed;

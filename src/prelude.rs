@@ -10,6 +10,7 @@ pub use tailwater_connectors::{
 pub use tailwater_operators::aggregates::{
     count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
 };
+pub use tailwater_operators::join::{AsOf, Matched};
 pub use tailwater_operators::{
     Aggregate, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
 };

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use tailwater_core::{Key, Record, Timestamp};
+use tailwater_core::{Either, Key, Record, Timestamp};
 use tailwater_operators::in_order::InOrder;
 use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
 use tailwater_operators::watermarks::AssignTime;
 use tailwater_operators::{Identity, Operator, Sink, Then, WatermarkGenerator, Watermarks};
 use tailwater_runtime::graph::{InboxPlan, OutboxPlan};
-use tailwater_runtime::task::fork::{BothPlan, Either, ForkPlan};
+use tailwater_runtime::task::fork::{BothPlan, ForkPlan};
 use tailwater_runtime::task::sink::SinkPlan;
 use tailwater_runtime::task::{InputPlan, OutputPlan};
 use tailwater_runtime::{Objective, Partition};

@@ -9,6 +9,7 @@ extern crate self as tailwater_core;
 
 pub mod clock;
 pub mod counters;
+pub mod either;
 pub mod element;
 pub mod error;
 pub mod fault;
@@ -22,6 +23,7 @@ pub mod time;
 
 pub use clock::{Clock, ManualClock};
 pub use counters::{Counter, Counters, Gauge};
+pub use either::Either;
 pub use element::{Barrier, Control, Element, Marker, Stamped};
 pub use error::{Error, ErrorKind, Result};
 pub use fault::{Fault, fault};

@@ -11,6 +11,7 @@ pub mod aggregates;
 pub mod blame;
 pub mod chain;
 pub mod in_order;
+pub mod join;
 pub mod operator;
 pub mod rolling;
 pub mod sink;

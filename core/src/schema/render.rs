@@ -323,7 +323,9 @@ mod tests {
     #[test]
     fn a_struct_is_shown_by_its_fields() {
         let long = "a note that is longer than eight bytes, and than sixty-four: its length takes two bytes";
-        let Rendered::Struct(fields) = rendered(&order(Side::Buy, long)) else { panic!("a struct") };
+        let Rendered::Struct(fields) = rendered(&order(Side::Buy, long)) else {
+            panic!("a struct")
+        };
         let of = |name: &str| &fields.iter().find(|(field, _)| field == name).unwrap().1;
         assert_eq!(*of("open"), Rendered::Bool(true));
         assert_eq!((of("symbol"), of("price")), (&text("BTCUSDT"), &text("101.25")));

@@ -1,18 +1,9 @@
 //! Output ends that lead to two streams: one of two, or both.
 
-use tailwater_core::{Control, Error, Result, Timestamp};
+use tailwater_core::{Control, Either, Error, Result, Timestamp};
 use tailwater_operators::{Collect, Fired};
 
 use super::{Output, OutputPlan, TaskContext};
-
-/// A value that belongs to one of two streams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Either<A, B> {
-    /// The first stream's.
-    First(A),
-    /// The second stream's.
-    Second(B),
-}
 
 /// What can be told apart into two streams.
 pub trait TwoWays {
