@@ -2,13 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tailwater_core::{Error, KeyGroups, Result, Span};
 use tailwater_operators::Source;
-use tailwater_runtime::checkpoint::NoSnapshots;
 use tailwater_runtime::executor::placement::Placement;
-use tailwater_runtime::{Graph, JobHandle, Local, Objective, Report, SnapshotTaker, start};
+use tailwater_runtime::{Graph, JobHandle, Local, Objective, Report, start};
 
 use crate::SourceStream;
 
@@ -59,19 +57,7 @@ impl Job {
     /// # Errors
     /// When the job cannot run as asked.
     pub fn start(self, local: Local) -> Result<JobHandle> {
-        self.start_with_snapshots(local, Arc::new(NoSnapshots))
-    }
-
-    /// As [`start`](Job::start), with somebody who takes the snapshots of each barrier.
-    ///
-    /// # Errors
-    /// When the job cannot run as asked.
-    pub fn start_with_snapshots(
-        self,
-        local: Local,
-        snapshots: Arc<dyn SnapshotTaker>,
-    ) -> Result<JobHandle> {
-        start(self.into_graph()?, local, snapshots)
+        start(self.into_graph()?, local)
     }
 
     /// The job as text: its tasks, what is in them, and how they are connected.
@@ -101,7 +87,11 @@ impl Job {
         Ok(self.plan.borrow().graph.explain_json(cores, groups))
     }
 
-    fn into_graph(self) -> Result<Graph> {
+    /// The graph, for those who start it in another way than [`start`](Job::start).
+    ///
+    /// # Errors
+    /// When something in the job makes it impossible.
+    pub fn into_graph(self) -> Result<Graph> {
         let mut plan = self.plan.borrow_mut();
         match plan.defect.take() {
             Some(defect) => Err(defect),

@@ -40,6 +40,7 @@
 // `#[record]` writes paths that start at `::tailwater`; inside this crate they must lead here.
 extern crate self as tailwater;
 
+mod checkpoint_options;
 mod connected;
 pub mod embed;
 mod job;
@@ -50,6 +51,7 @@ mod source_stream;
 mod stream;
 mod windowed;
 
+pub use checkpoint_options::{CheckpointOptions, parse_bytes};
 pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
 pub use keyed::Keyed;
@@ -69,7 +71,8 @@ pub use tailwater_operators as operators;
 pub use tailwater_operators::testing;
 pub use tailwater_runtime as runtime;
 pub use tailwater_runtime::{
-    Cores, Driver, Idle, JobHandle, Local, Objective, Pace, Report, SystemClock,
+    Backoff, CheckpointReport, Checkpoints, Cores, Driver, Guarantee, Idle, JobHandle, Local,
+    Objective, OpenStore, Pace, Report, Restart, Restore, SystemClock,
 };
 
 #[doc(hidden)]

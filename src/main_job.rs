@@ -5,6 +5,7 @@ use tailwater_core::{Error, Result};
 use tailwater_runtime::{Cores, Driver, Idle, JobHandle, Local, Report};
 
 use crate::Job;
+use crate::checkpoint_options::CheckpointOptions;
 
 /// The options of a program whose `main` is [`Job::main`].
 #[derive(Debug, Parser)]
@@ -18,6 +19,8 @@ struct Options {
     /// What drives the cores: glommio, threads, or seeded:N (one thread, repeatable)
     #[arg(long, default_value = "glommio", value_name = "DRIVER", value_parser = parse_driver)]
     driver: Driver,
+    #[command(flatten)]
+    checkpoints: CheckpointOptions,
     /// Print the job instead of running it: text, dot or json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text")]
     explain: Option<String>,
@@ -44,20 +47,20 @@ pub fn parse_driver(text: &str) -> Result<Driver> {
 
 impl Job {
     /// Runs the job as the program's command line says (`--cores`, `--idle`, `--driver`,
-    /// `--explain`; `--help` lists them). SIGINT and SIGTERM end the sources and drain the job, a
-    /// second one aborts it.
+    /// `--checkpoints`, `--restore`, `--explain`; `--help` lists them). SIGINT and SIGTERM end the
+    /// sources and drain the job, a second one aborts it.
     ///
     /// # Errors
     /// When the job cannot run as asked, or fails.
     #[allow(clippy::print_stdout, clippy::print_stderr)] // It is the program's own output.
     pub fn main(self) -> Result<()> {
         let options = Options::parse();
-        let local = Local {
+        let local = options.checkpoints.apply(Local {
             cores: options.cores,
             idle: options.idle,
             driver: options.driver,
             ..Local::default()
-        };
+        });
         match options.explain.as_deref() {
             Some("text") => print!("{}", self.explain(&local)?),
             Some("dot") => print!("{}", self.explain_dot(&local)?),

@@ -1,8 +1,9 @@
 //! What a job needs in one line: `use tailwater::prelude::*;`.
 
 pub use crate::{
-    Cores, Driver, Error, Idle, Job, Key, Local, Notional, Pace, Price, Record, Report, Result,
-    Size, Span, Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, ingress, record,
+    Checkpoints, Cores, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore, Pace, Price,
+    Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream, Symbol, TimeUnits,
+    Timestamp, Volume, egress, ingress, record,
 };
 pub use tailwater_connectors::{
     Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,

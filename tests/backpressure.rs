@@ -193,10 +193,13 @@ fn a_diamond_with_barriers_does_not_lock_up() {
         left.filter(|number| number % 2 == 0)
             .union(right.filter(|number| number % 2 == 1))
             .sink(flow.slow_sink(0, |number| *number));
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().to_str().unwrap().parse().unwrap();
+        let local = Local { checkpoints: Some(Checkpoints::new(store, None)), ..local };
         within(60, &how, || {
             let handle = job.start(local).unwrap();
             while !handle.is_finished() {
-                handle.request_barrier();
+                handle.trigger_checkpoint().unwrap();
                 std::thread::yield_now();
             }
             handle.join().unwrap();

@@ -1,95 +1,93 @@
 //! A barrier cuts every stream at one place: the snapshots of a checkpoint agree with each other.
 //!
 //! Method: an operator in the task of the source counts the records that pass it, and so knows
-//! exactly which lie before the barrier; behind an exchange a rolling count remembers how many
-//! records of each key it saw. In the snapshots of one checkpoint both must come to the same
-//! number. The sources never end while barriers are asked for, so that every task takes every
-//! checkpoint.
+//! exactly which lie before the barrier; another behind an exchange counts what reaches it. In each
+//! completed checkpoint both must come to the same number. The sources never end while checkpoints
+//! are asked for.
 
 mod ends;
 mod watchdog;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use ends::source_fn;
 use tailwater::JobHandle;
 use tailwater::operators::{Collect, Description, Operator, Polled, Source};
 use tailwater::prelude::*;
-use tailwater::runtime::SnapshotTaker;
 use tailwater_core::random::nth;
 use tailwater_core::record::from_archive;
-use tailwater_state::{SnapshotParts, SnapshotWriter};
+use tailwater_state::checkpoint::{OpenedCheckpoint, Which};
+use tailwater_state::store::{DirectoryStore, RealDisk};
+use tailwater_state::{RestoreSource, SnapshotWriter};
 use watchdog::within;
 
 /// Counts what passes, and remembers the count.
-#[derive(Clone, Default)]
-struct CountPassing(u64);
+#[derive(Clone)]
+struct Count {
+    name: &'static str,
+    count: u64,
+}
 
-impl Operator for CountPassing {
+fn counting_as(name: &'static str) -> Count {
+    Count { name, count: 0 }
+}
+
+impl Operator for Count {
     type In = u64;
     type Out = u64;
 
     fn on_record(&mut self, at: Timestamp, value: u64, out: &mut impl Collect<u64>) {
-        self.0 += 1;
+        self.count += 1;
         out.record(at, value);
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.operator("count_passing", |into| into.value("passed", &self.0))
+        into.operator(self.name, |into| into.value(self.name, &self.count))
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new("count_passing", ""));
+        into.push(Description::new(self.name, ""));
     }
 }
 
-/// The snapshots by checkpoint, then by node and core.
-#[derive(Default)]
-struct Taken(Mutex<BTreeMap<u64, Vec<((u32, u32), SnapshotParts)>>>);
+/// Where the checkpoints of a test go. All of them are kept.
+struct Kept(tempfile::TempDir);
 
-impl SnapshotTaker for Taken {
-    fn take(&self, checkpoint: u64, node: u32, core: u32, snapshot: SnapshotParts) {
-        let mut taken = self.0.lock().unwrap();
-        taken.entry(checkpoint).or_default().push(((node, core), snapshot));
-    }
-}
-
-impl Taken {
-    fn count(&self, checkpoint: u64) -> usize {
-        self.0.lock().unwrap().get(&checkpoint).map_or(0, Vec::len)
+impl Kept {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
-    fn wait_for(&self, checkpoint: u64, count: usize) {
-        while self.count(checkpoint) < count {
-            std::thread::yield_now();
-        }
+    fn checkpoints(&self, interval: Option<Span>) -> Option<Checkpoints> {
+        let store = self.0.path().to_str().unwrap().parse().unwrap();
+        Some(Checkpoints { retain: 1000, ..Checkpoints::new(store, interval) })
     }
 
-    /// What passed the sources and what the keyed stage has counted, for a checkpoint, after it was
-    /// checked that each task took it once at most. `None` where the checkpoint was given up.
-    fn sums(&self, checkpoint: u64, tasks: usize) -> Option<(u64, u64)> {
-        let mut taken = self.0.lock().unwrap();
-        let snapshots = taken.get_mut(&checkpoint)?;
-        let distinct: BTreeSet<_> = snapshots.iter().map(|(task, _)| *task).collect();
-        assert_eq!(distinct.len(), snapshots.len(), "checkpoint {checkpoint} was taken twice");
-        assert!(snapshots.len() <= tasks);
-        if snapshots.len() < tasks {
-            return None;
-        }
+    /// What passed the sources, and what the stages behind the exchange have counted.
+    fn sums(&self, checkpoint: u64) -> (u64, u64) {
+        let store = DirectoryStore::at(RealDisk::default(), self.0.path());
+        let opened = OpenedCheckpoint::open(&store, "barriers", Which::Id(checkpoint));
+        let opened = opened.unwrap().unwrap();
         let (mut passed, mut counted) = (0, 0);
-        for (_, snapshot) in snapshots {
-            for value in &snapshot.values {
-                if value.state == "passed" {
-                    passed += from_archive::<u64>(&value.items[0]).unwrap();
-                } else if value.state == "states" {
-                    let states: Vec<(u64, u64)> = from_archive(&value.items[0]).unwrap();
-                    counted += states.iter().map(|(_, count)| count).sum::<u64>();
-                }
-            }
+        for (operator, state) in opened.states() {
+            let sum = match state.as_str() {
+                "passed" => &mut passed,
+                "counted" => &mut counted,
+                _ => continue,
+            };
+            let values = opened.values(&operator, &state).unwrap().unwrap();
+            let items = values.cores.iter().flatten();
+            *sum += items.map(|item| from_archive::<u64>(item).unwrap()).sum::<u64>();
         }
-        Some((passed, counted))
+        (passed, counted)
+    }
+}
+
+fn wait_for(handle: &JobHandle, checkpoint: u64) {
+    while handle.completed_checkpoint() < checkpoint {
+        assert!(!handle.is_finished(), "checkpoint {checkpoint} does not come");
+        std::thread::yield_now();
     }
 }
 
@@ -113,65 +111,61 @@ fn counting_sink() -> impl tailwater::operators::Sink<u64> {
     counting(|count: &Stamped<u64>| count.value)
 }
 
-fn start_counting(job: Job, local: Local, taken: &Arc<Taken>) -> JobHandle {
-    job.start_with_snapshots(local, taken.clone()).unwrap()
-}
-
 fn one_source(seed: u64) -> Job {
     let job = Job::new("barriers");
     job.source(numbers(5, seed))
         .unstamped()
-        .then(CountPassing::default())
+        .then(counting_as("passed"))
         .key_by(|number| number % 101)
-        .fold(0, |count: &mut u64, _| *count += 1)
+        .records()
+        .then(counting_as("counted"))
         .sink(counting_sink());
     job
 }
 
 /// Two sources, of which the second goes through one more exchange, together.
 fn two_sources(seed: u64) -> Job {
-    let job = Job::new("union");
-    let first = job.source(numbers(2, seed)).unstamped().then(CountPassing::default());
-    let second = job.source(numbers(3, seed + 1)).unstamped().then(CountPassing::default());
+    let job = Job::new("barriers");
+    let first = job.source(numbers(2, seed)).named("first").unstamped();
+    let second = job.source(numbers(3, seed + 1)).named("second").unstamped();
     first
-        .union(second.rebalance())
+        .then(counting_as("passed"))
+        .union(second.then(counting_as("passed")).rebalance())
         .key_by(|number| number % 101)
-        .fold(0, |count: &mut u64, _| *count += 1)
+        .records()
+        .then(counting_as("counted"))
         .sink(counting_sink());
     job
 }
 
-/// Barriers one after the other, then several at once.
-fn check(job: Job, nodes: usize, local: Local) {
+/// Checkpoints one after the other, then wanted without a pause.
+fn check(job: Job, local: Local) {
     const ONE_BY_ONE: u64 = 12;
-    const AT_ONCE: u64 = 6;
-    let Cores::Count(cores) = local.cores else { unreachable!("tests say how many") };
-    let tasks = nodes * cores as usize;
     let how = format!("{local:?}");
-    let taken = Arc::new(Taken::default());
+    let kept = Kept::new();
+    let local = Local { checkpoints: kept.checkpoints(None), ..local };
     let report = within(60, &how, || {
-        let handle = start_counting(job, local, &taken);
+        let handle = job.start(local).unwrap();
         for number in 1..=ONE_BY_ONE {
-            assert_eq!(handle.request_barrier(), number);
-            taken.wait_for(number, tasks);
+            handle.trigger_checkpoint().unwrap();
+            wait_for(&handle, number);
         }
-        let last = (0..AT_ONCE).map(|_| handle.request_barrier()).max().unwrap();
-        taken.wait_for(last, tasks);
+        while handle.completed_checkpoint() < ONE_BY_ONE + 6 {
+            handle.trigger_checkpoint().unwrap();
+            std::thread::yield_now();
+        }
         handle.stop();
         handle.join().unwrap()
     });
     let mut before = 0;
-    for checkpoint in 1..=ONE_BY_ONE + AT_ONCE {
-        let sums = taken.sums(checkpoint, tasks);
-        let must_be = checkpoint <= ONE_BY_ONE || checkpoint == ONE_BY_ONE + AT_ONCE;
-        assert!(sums.is_some() || !must_be, "checkpoint {checkpoint} is missing: {how}");
-        if let Some((passed, counted)) = sums {
-            assert_eq!(passed, counted, "checkpoint {checkpoint}: {how}");
-            assert!(passed >= before, "checkpoint {checkpoint} lies before the last: {how}");
-            before = passed;
-        }
+    let last = report.checkpoints.completed;
+    for checkpoint in 1..=last {
+        let (passed, counted) = kept.sums(checkpoint);
+        assert_eq!(passed, counted, "checkpoint {checkpoint}: {how}");
+        assert!(passed >= before, "checkpoint {checkpoint} lies before the last: {how}");
+        before = passed;
     }
-    assert!(before > 0 && before <= report.records, "{how}");
+    assert_eq!(before, report.records, "the last one lies behind all records: {how}");
 }
 
 #[test]
@@ -183,7 +177,7 @@ fn a_checkpoint_is_one_cut_through_all_streams() {
             (Driver::Glommio, Idle::Yield),
         ] {
             let local = Local { driver, idle, ring_capacity: 32, ..Local::cores(cores) };
-            check(one_source(1), 2, local);
+            check(one_source(1), local);
         }
     }
 }
@@ -192,27 +186,20 @@ fn a_checkpoint_is_one_cut_through_all_streams() {
 fn for_any_order_of_steps() {
     for seed in 0..20 {
         let local = Local { ring_capacity: 1 + seed as usize, ..Local::seeded(3, seed) };
-        check(one_source(seed), 2, local);
+        check(one_source(seed), local);
     }
 }
 
 #[test]
 fn also_where_streams_join() {
-    // Source, source, rebalanced, joined, counted: nodes without state take part too.
     let local = Local { driver: Driver::Threads, ring_capacity: 16, ..Local::cores(2) };
-    check(two_sources(3), nodes_of(&two_sources(3)), local);
+    check(two_sources(3), local);
     for seed in 0..8 {
-        check(two_sources(seed), nodes_of(&two_sources(seed)), Local::seeded(2, seed));
+        check(two_sources(seed), Local::seeded(2, seed));
     }
 }
 
-fn nodes_of(job: &Job) -> usize {
-    let plan: serde_json::Value =
-        serde_json::from_str(&job.explain_json(&Local::seeded(1, 1)).unwrap()).unwrap();
-    plan["nodes"].as_array().expect("a list of nodes").len()
-}
-
-/// A source that has ended takes no more checkpoints; all it sent lies before every later one.
+/// A split that has ended still takes its part; all it sent lies before every later barrier.
 #[test]
 fn a_split_that_has_ended_holds_no_barrier_up() {
     const ENDS_AT: u64 = 500;
@@ -239,46 +226,51 @@ fn a_split_that_has_ended_holds_no_barrier_up() {
                 Ok(Polled::Ready)
             })
         });
-        let job = Job::new("ends");
+        let job = Job::new("barriers");
         job.source(source)
             .unstamped()
-            .then(CountPassing::default())
+            .then(counting_as("passed"))
             .key_by(|number| number % 101)
-            .fold(0, |count: &mut u64, _| *count += 1)
+            .records()
+            .then(counting_as("counted"))
             .sink(counting_sink());
-        let taken = Arc::new(Taken::default());
-        let last = within(60, &how, || {
-            let handle = start_counting(job, local, &taken);
+        let kept = Kept::new();
+        let local = Local { checkpoints: kept.checkpoints(None), ..local };
+        within(60, &how, || {
+            let handle = job.start(local).unwrap();
             while !ended.load(Relaxed) {
                 std::thread::yield_now();
             }
-            // The end may be seen one barrier after the reader said so.
-            let numbers = (0..3).map(|_| {
-                let number = handle.request_barrier();
-                taken.wait_for(number, 3);
-                number
-            });
-            let last = numbers.max().unwrap();
+            for number in 1..=3 {
+                handle.trigger_checkpoint().unwrap();
+                wait_for(&handle, number);
+            }
             handle.stop();
-            handle.join().unwrap();
-            last
+            handle.join().unwrap()
         });
-        let (passed, counted) = taken.sums(last, 3).unwrap();
-        assert_eq!(passed + ENDS_AT, counted, "{how}");
+        let (passed, counted) = kept.sums(3);
+        assert!(passed == counted && passed > ENDS_AT, "{how}");
     }
 }
 
 #[test]
-fn barriers_come_by_themselves_where_an_interval_is_set() {
-    let local =
-        Local { driver: Driver::Threads, barrier_interval: Some(1.millis()), ..Local::cores(2) };
-    let taken = Arc::new(Taken::default());
+fn checkpoints_come_by_themselves_where_an_interval_is_set() {
+    let kept = Kept::new();
+    let checkpoints = kept.checkpoints(Some(1.millis()));
+    let local = Local { driver: Driver::Threads, checkpoints, ..Local::cores(2) };
     within(60, "an interval", || {
-        let handle = start_counting(one_source(7), local, &taken);
-        taken.wait_for(3, 4);
+        let handle = one_source(7).start(local).unwrap();
+        wait_for(&handle, 3);
         handle.stop();
         handle.join().unwrap();
     });
-    let (passed, counted) = taken.sums(3, 4).unwrap();
+    let (passed, counted) = kept.sums(3);
     assert_eq!(passed, counted);
+}
+
+#[test]
+fn a_job_without_checkpoints_refuses_to_take_one() {
+    let handle = one_source(1).start(Local::seeded(1, 1)).unwrap();
+    let error = handle.trigger_checkpoint().unwrap_err();
+    assert!(error.to_string().contains("takes no checkpoints"), "{error}");
 }

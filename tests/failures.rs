@@ -375,7 +375,10 @@ fn ways_to_run_that_make_no_sense_are_refused() {
     refused("ring_capacity", Local { ring_capacity: 0, ..local() }, job);
     refused("batch_max", Local { batch_max: 0, ..local() }, job);
     refused("interval", Local { marker_interval: Some(Span(0)), ..local() }, job);
-    refused("interval", Local { barrier_interval: Some(Span(0)), ..local() }, job);
+    let store: OpenStore = "no/directory".parse().unwrap();
+    let checkpoints = Some(Checkpoints::new(store, Some(Span(0))));
+    refused("interval", Local { checkpoints, ..local() }, job);
+    refused("say where", Local { restore: Restore::Latest, ..local() }, job);
     refused("key groups", Local { max_parallelism: Some(1), ..Local::seeded(2, 1) }, job);
     refused("at least one core", Local { cores: Cores::Count(0), ..local() }, job);
     refused("no core 1000000", Local { cores: Cores::List(vec![1_000_000]), ..local() }, job);

@@ -76,8 +76,8 @@ pub trait Operator: Send + 'static {
     }
 
     /// A barrier has come; the snapshot is taken next. An operator that may emit what it remembers
-    /// instead of storing it does so here. May leave work pending; it is then called again when that
-    /// is done, until it leaves none.
+    /// instead of storing it does so here. May leave work pending; it is then called again when
+    /// that is done, until it leaves none.
     #[inline]
     fn before_barrier(&mut self, out: &mut impl Collect<Self::Out>) {
         let _ = out;

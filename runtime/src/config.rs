@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use tailwater_core::{Error, Result, Span};
 
+use crate::checkpoint::{Checkpoints, Restore};
+use crate::restart::Restart;
+
 /// Which cores run the job.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Cores {
@@ -82,8 +85,18 @@ pub struct Local {
     pub marker_interval: Option<Span>,
     /// For how long each core measures the machine's own pauses before the job starts.
     pub floor_measurement: Span,
-    /// How often checkpoint barriers are sent; `None` sends none.
-    pub barrier_interval: Option<Span>,
+    /// How checkpoints are taken; `None` takes none.
+    pub checkpoints: Option<Checkpoints>,
+    /// What the job starts from.
+    pub restore: Restore,
+    /// Restores a job that has states which the checkpoint does not have; they begin empty.
+    pub allow_missing_state: bool,
+    /// Restores a job that does not have states which the checkpoint has; they are dropped.
+    pub allow_dropped_state: bool,
+    /// What happens after a failure.
+    pub restart: Restart,
+    /// The most bytes of memory that state may take; `None` for as much as there is.
+    pub state_memory: Option<u64>,
 }
 
 impl Default for Local {
@@ -100,7 +113,12 @@ impl Default for Local {
             batch_max: 256,
             marker_interval: Some(Span(1_000_000)),
             floor_measurement: Span::ZERO,
-            barrier_interval: None,
+            checkpoints: None,
+            restore: Restore::None,
+            allow_missing_state: false,
+            allow_dropped_state: false,
+            restart: Restart::Automatic,
+            state_memory: None,
         }
     }
 }
@@ -124,11 +142,15 @@ impl Local {
         if self.ring_capacity == 0 || self.batch_max == 0 {
             return Err(Error::configuration("ring_capacity and batch_max must be at least 1"));
         }
-        let intervals = [self.marker_interval, self.barrier_interval];
-        if intervals.iter().any(|interval| matches!(interval, Some(Span(..=0)))) {
+        if matches!(self.marker_interval, Some(Span(..=0))) {
             return Err(Error::configuration("an interval must be longer than nothing"));
         }
-        Ok(())
+        if self.checkpoints.is_none() && matches!(self.restore, Restore::Latest | Restore::Id(_)) {
+            return Err(Error::configuration(
+                "say where the checkpoints are to restore the latest, or one by its number",
+            ));
+        }
+        self.checkpoints.as_ref().map_or(Ok(()), Checkpoints::check)
     }
 }
 

@@ -14,9 +14,10 @@ pub mod graph;
 pub mod latency;
 pub mod metrics;
 pub mod report;
+pub mod restart;
 pub mod task;
 
-pub use checkpoint::SnapshotTaker;
+pub use checkpoint::{CheckpointReport, Checkpoints, Guarantee, OpenStore, Restore};
 pub use clock::SystemClock;
 pub use config::{Cores, Driver, Idle, Local, Objective, Pace};
 pub use executor::{JobHandle, start};
@@ -24,3 +25,4 @@ pub use graph::{Graph, Partition};
 pub use latency::{LatencySummary, Percentiles};
 pub use metrics::LiveMetrics;
 pub use report::Report;
+pub use restart::{Backoff, Restart};

@@ -34,6 +34,12 @@ impl SourceBoard {
         gauges
     }
 
+    /// The attempt of the job that filled the board is over: what it counted stays, but it holds no
+    /// watermark back.
+    pub fn retire(&self) {
+        self.all().iter().for_each(|gauges| gauges.watermark.set(i64::MAX));
+    }
+
     /// All places.
     pub fn all(&self) -> Vec<SourceGauges> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

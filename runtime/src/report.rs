@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::checkpoint::CheckpointReport;
 use crate::latency::{LatencySummary, Percentiles, Verdict};
 
 /// What one core did.
@@ -54,7 +55,9 @@ pub struct Report {
     pub floor: Percentiles,
     /// Each objective of the job.
     pub objectives: Vec<Verdict>,
-    /// All named counts.
+    /// What checkpoints, restores and restarts came to.
+    pub checkpoints: CheckpointReport,
+    /// All named counts. Records that were read again after a restart count again.
     pub counters: Vec<(String, u64)>,
     /// What went otherwise than asked: cores shared, a driver replaced.
     pub warnings: Vec<String>,

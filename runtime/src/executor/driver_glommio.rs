@@ -15,7 +15,7 @@ use tailwater_core::{Error, Result};
 use tailwater_network::Parker;
 
 use super::driver_threads::run_loop;
-use super::{CoreOutcome, Shared};
+use super::{CoreOutcome, Shared, WAITS_FOR_ALL};
 use crate::config::Driver;
 use crate::graph::Graph;
 use crate::latency::Floor;
@@ -59,10 +59,9 @@ pub(super) fn run(
         Ok(executor) => executor,
         Err(error) => {
             shared.control.fail(error);
-            // Once for "can be woken", once for "has opened its tasks".
-            all_ready.wait();
-            all_ready.wait();
-            return Ok(CoreOutcome { core, floor: Floor::default() });
+            // See `WAITS_FOR_ALL`.
+            (0..WAITS_FOR_ALL).for_each(|_| drop(all_ready.wait()));
+            return Ok(CoreOutcome { floor: Floor::default() });
         }
     };
     run_loop(shared, graph, core, &parker, all_ready, || executor.run(async {}))

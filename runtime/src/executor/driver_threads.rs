@@ -59,19 +59,20 @@ pub(super) fn run_loop(
         Idle::Spin | Idle::Yield => Waker::none(),
     };
     // No record flows before every core has opened its tasks, so that an input or output that
-    // cannot be opened stops the job before its first record.
+    // cannot be opened, or a checkpoint that does not fit, stops the job before its first record.
     let tasks = shared.open_tasks(graph, core, waker).unwrap_or_else(|error| {
         shared.control.fail(error);
         Vec::new()
     });
     all_ready.wait();
+    if core == 0 {
+        shared.all_opened();
+    }
+    // The verdict of the first core.
+    all_ready.wait();
     let mut cycle = DutyCycle::new(tasks, shared.cores[core as usize].clone(), floor);
     let mut empty_rounds = 0;
     let mut housekeeping_due_ns = 0;
-    // The first core asks for barriers on behalf of all.
-    let interval = shared.local.barrier_interval.filter(|_| core == 0);
-    let barrier_interval_ns = interval.map_or(u64::MAX, |span| span.0.max(1) as u64);
-    let mut barrier_due_ns = shared.clock.monotonic_ns().saturating_add(barrier_interval_ns);
     loop {
         let now_ns = shared.clock.monotonic_ns();
         let progress = cycle.round(shared, now_ns)?;
@@ -81,10 +82,6 @@ pub(super) fn run_loop(
         if now_ns >= housekeeping_due_ns {
             housekeeping();
             housekeeping_due_ns = now_ns + HOUSEKEEPING_NS;
-            if now_ns >= barrier_due_ns {
-                shared.control.request_barrier();
-                barrier_due_ns = now_ns.saturating_add(barrier_interval_ns);
-            }
         }
         if progress == Progress::Worked {
             empty_rounds = 0;
@@ -102,7 +99,7 @@ pub(super) fn run_loop(
             (Idle::Park, _) => sleep(shared, parker, &mut cycle)?,
         }
     }
-    Ok(CoreOutcome { core, floor: cycle.floor })
+    Ok(CoreOutcome { floor: cycle.floor })
 }
 
 /// Sleeps unless one more round, after the sleep was announced, finds something.

@@ -28,18 +28,14 @@ impl DutyCycle {
     /// Steps every task once. [`Progress::Done`] when none is left.
     pub(super) fn round(&mut self, shared: &Shared, now_ns: u64) -> Result<Progress> {
         self.account(now_ns);
-        let step = Step {
-            now_ns,
-            mode: shared.control.mode(),
-            barrier: shared.control.barrier(),
-            budget: shared.local.batch_max,
-        };
+        let step = shared.step(now_ns, shared.local.batch_max);
         let mut progress = Progress::Done;
         let mut index = 0;
         while let Some(task) = self.tasks.get_mut(index) {
             let stepped = step_task(task, &step)?;
             progress = progress.max(stepped);
             if stepped == Progress::Done {
+                shared.note_state();
                 self.tasks.remove(index);
             } else {
                 index += 1;
@@ -50,9 +46,15 @@ impl DutyCycle {
     }
 
     /// Steps one task only, for drivers that choose the order.
-    pub(super) fn step_one(&mut self, index: usize, step: &Step) -> Result<Progress> {
+    pub(super) fn step_one(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        step: &Step,
+    ) -> Result<Progress> {
         let progress = step_task(&mut self.tasks[index], step)?;
         if progress == Progress::Done {
+            shared.note_state();
             self.tasks.remove(index);
         }
         Ok(progress)

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tailwater_core::{Counters, Error, ErrorKind, Result};
+use tailwater_core::{Counters, Error, Result};
 
 use super::{CoreOutcome, Shared};
+use crate::checkpoint::CheckpointReport;
 use crate::config::Driver;
-use crate::control::{Control, Mode};
+use crate::control::Control;
 use crate::latency::{LatencySummary, Percentiles, histogram, judge};
 use crate::metrics::LiveMetrics;
 use crate::report::{CoreReport, Report, SourceReport};
@@ -18,7 +19,8 @@ use crate::report::{CoreReport, Report, SourceReport};
 pub struct JobHandle {
     shared: Shared,
     driver: Driver,
-    threads: Vec<JoinHandle<Vec<CoreOutcome>>>,
+    /// There until it was waited for.
+    thread: Option<JoinHandle<Vec<CoreOutcome>>>,
     warnings: Vec<String>,
     started_ns: u64,
 }
@@ -35,7 +37,7 @@ impl Stopper {
 
     /// Every core stops at its next round; the job ends with an error.
     pub fn abort(&self) {
-        self.0.fail(Error::new(ErrorKind::Cancelled, "the job was aborted"));
+        self.0.cancel();
     }
 }
 
@@ -43,11 +45,12 @@ impl JobHandle {
     pub(super) fn new(
         shared: Shared,
         driver: Driver,
-        threads: Vec<JoinHandle<Vec<CoreOutcome>>>,
+        thread: JoinHandle<Vec<CoreOutcome>>,
         warnings: Vec<String>,
     ) -> Self {
+        let thread = Some(thread);
         let started_ns = shared.clock.monotonic_ns();
-        Self { shared, driver, threads, warnings, started_ns }
+        Self { shared, driver, thread, warnings, started_ns }
     }
 
     /// How far the job is.
@@ -65,9 +68,9 @@ impl JobHandle {
         &self.warnings
     }
 
-    /// Whether all cores have ended.
+    /// Whether the job has ended, and is not started again.
     pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops the job from elsewhere.
@@ -80,10 +83,29 @@ impl JobHandle {
         self.shared.control.drain();
     }
 
-    /// Asks every source for a barrier; returns the checkpoint's number. The snapshots go to the
-    /// [`SnapshotTaker`](crate::SnapshotTaker) that the job was started with.
-    pub fn request_barrier(&self) -> u64 {
-        self.shared.control.request_barrier()
+    /// Takes a checkpoint as soon as none is in flight, whatever the interval.
+    ///
+    /// # Errors
+    /// When the job takes no checkpoints.
+    pub fn trigger_checkpoint(&self) -> Result<()> {
+        if self.shared.local.checkpoints.is_none() {
+            return Err(Error::configuration(
+                "the job takes no checkpoints: say where they are to go",
+            ));
+        }
+        self.shared.control.want_checkpoint();
+        Ok(())
+    }
+
+    /// The newest checkpoint that is complete, and with it all before; zero for none. What the job
+    /// was restored from counts.
+    pub fn completed_checkpoint(&self) -> u64 {
+        self.shared.control.completed()
+    }
+
+    /// What checkpoints, restores and restarts have come to so far.
+    pub fn checkpoints(&self) -> CheckpointReport {
+        self.shared.summary.report()
     }
 
     /// Waits for the job to end.
@@ -99,14 +121,11 @@ impl JobHandle {
     }
 
     fn wait(&mut self) -> Vec<CoreOutcome> {
-        let mut outcomes = Vec::new();
-        for thread in self.threads.drain(..) {
-            match thread.join() {
-                Ok(of_thread) => outcomes.extend(of_thread),
-                Err(payload) => self.shared.control.fail(super::panic_error("core", &*payload)),
-            }
-        }
-        outcomes
+        let Some(thread) = self.thread.take() else { return Vec::new() };
+        thread.join().unwrap_or_else(|payload| {
+            self.shared.control.fail(super::panic_error("job", &*payload));
+            Vec::new()
+        })
     }
 
     fn report(&self, outcomes: Vec<CoreOutcome>) -> Report {
@@ -159,7 +178,7 @@ impl JobHandle {
             records: sources.iter().map(|source| source.records).sum(),
             sources,
             outputs,
-            cores: outcomes.iter().map(|outcome| self.core_report(outcome.core)).collect(),
+            cores: (0..shared.placement.cores).map(|core| self.core_report(core)).collect(),
             latency: latency.collect(),
             floor: Percentiles::from(&floor_histogram),
             objectives: objectives
@@ -167,7 +186,8 @@ impl JobHandle {
                 .map(|objective| judge(*objective, &latency_histogram, &floor_histogram))
                 .collect(),
             counters,
-            warnings: self.warnings.clone(),
+            checkpoints: shared.summary.report(),
+            warnings: [self.warnings.clone(), shared.state.warnings.lines()].concat(),
             latency_histogram,
             floor_histogram,
         }
@@ -191,12 +211,10 @@ impl JobHandle {
 
 impl Drop for JobHandle {
     fn drop(&mut self) {
-        if self.threads.is_empty() {
+        if self.thread.is_none() {
             return;
         }
-        if self.shared.control.mode() != Mode::Aborted {
-            self.shared.control.abort();
-        }
+        self.shared.control.abort();
         self.wait();
     }
 }

@@ -6,26 +6,38 @@ mod driver_threads;
 mod duty_cycle;
 pub mod handle;
 pub mod placement;
+mod supervisor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::sync::{Arc, Barrier, OnceLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Scope};
 
-use tailwater_core::{Clock, Counters, Error, ErrorKind, KeyGroups, Result};
+use tailwater_core::{Clock, Counters, Error, ErrorKind, KeyGroups, ManualClock, Random, Result};
 use tailwater_network::Parker;
 use tailwater_operators::Waker;
+use tailwater_state::{Budget, Chore, Prefault, StateContext};
 
-use crate::checkpoint::SnapshotTaker;
+use crate::checkpoint::port::Register;
+use crate::checkpoint::{Restoring, Summary};
 use crate::clock::SystemClock;
 use crate::config::{Driver, Idle, Local, Objective};
-use crate::control::Control;
+use crate::control::{Control, Mode};
 use crate::graph::Graph;
 use crate::latency::{Floor, LatencyLog};
 use crate::metrics::{CoreGauges, SourceBoard};
-use crate::task::{Task, TaskContext};
+use crate::task::{Step, Task, TaskContext};
 
+pub use driver_seeded::BetweenSteps;
+use driver_seeded::World;
 pub use handle::JobHandle;
 use placement::Placement;
+use supervisor::Supervisor;
+
+/// How often the threads of all cores wait for each other before the first record: until all can be
+/// woken, until all have opened their tasks, and until it is known whether these fit the
+/// checkpoint.
+const WAITS_FOR_ALL: usize = 3;
 
 /// Everything that the cores of one running job share.
 #[derive(Clone)]
@@ -40,7 +52,15 @@ pub(crate) struct Shared {
     latency: LatencyLog,
     sources: SourceBoard,
     cores: Arc<[CoreGauges]>,
-    snapshots: Arc<dyn SnapshotTaker>,
+    summary: Summary,
+    /// What the tables of an attempt share.
+    state: StateContext,
+    /// Where the tasks of an attempt make themselves known, if checkpoints are taken.
+    register: Option<Arc<Register>>,
+    /// What an attempt goes on from.
+    restoring: Option<Restoring>,
+    /// When it was opened.
+    restore_began_ns: u64,
     /// When the first core was ready to work, after the machine's floor was measured.
     ready_ns: Arc<OnceLock<u64>>,
 }
@@ -68,7 +88,6 @@ impl Outline {
 
 /// What a core leaves behind.
 pub(crate) struct CoreOutcome {
-    pub(crate) core: u32,
     pub(crate) floor: Floor,
 }
 
@@ -89,18 +108,61 @@ impl Shared {
             control: self.control.clone(),
             latency: self.latency.clone(),
             sources: self.sources.clone(),
-            snapshots: self.snapshots.clone(),
+            state: self.state.clone(),
+            register: self.register.clone(),
+            guarantee: self
+                .local
+                .checkpoints
+                .as_ref()
+                .map_or_else(Default::default, |c| c.guarantee),
+            restoring: self.restoring.clone(),
         }
+    }
+
+    /// What tasks are told in a round.
+    fn step(&self, now_ns: u64, budget: usize) -> Step {
+        Step {
+            now_ns,
+            mode: self.control.mode(),
+            barrier: self.control.barrier(),
+            completed: self.control.completed(),
+            is_over: self.control.is_over(),
+            budget,
+        }
+    }
+
+    /// All cores have opened their tasks: fails the attempt where these do not fit the checkpoint,
+    /// and lets the checkpoint service begin where they do.
+    fn all_opened(&self) {
+        if let Some(restoring) = &self.restoring {
+            let Local { allow_missing_state, allow_dropped_state, .. } = *self.local;
+            if self.control.mode() != Mode::Aborted
+                && let Err(error) = restoring.verdict(allow_missing_state, allow_dropped_state)
+            {
+                return self.control.fail(error);
+            }
+            let took_ns = self.clock.monotonic_ns().saturating_sub(self.restore_began_ns);
+            self.summary.note(|report| report.restore_ns = took_ns);
+        }
+        if let Some(register) = &self.register {
+            register.complete();
+        }
+    }
+
+    /// Notes how much memory state takes, before some is given back.
+    fn note_state(&self) {
+        let used = self.state.budget.used();
+        self.summary.note(|report| report.state_bytes = report.state_bytes.max(used));
     }
 
     /// The tasks of one core, opened on the thread that calls.
     fn open_tasks(&self, graph: &Graph, core: u32, waker: Waker) -> Result<Vec<Box<dyn Task>>> {
         let context = self.task_context(core, waker);
         let mut tasks = Vec::new();
-        for (node, info) in graph.nodes.iter().enumerate() {
+        for info in &graph.nodes {
             // Sources, sinks and the clones of closures are user code; the other cores wait for
             // this one, so a panic must not leave it.
-            let open = || info.plan.open(node as u32, &info.name, &context);
+            let open = || info.plan.open(&info.name, &context);
             match catch_unwind(AssertUnwindSafe(open)) {
                 Ok(opened) => tasks.extend(opened?),
                 Err(payload) => {
@@ -119,92 +181,154 @@ impl Shared {
 /// Starts a job on this machine.
 ///
 /// # Errors
-/// When the graph has loose ends, an input does not exist, or the cores asked for do not.
-pub fn start(graph: Graph, local: Local, snapshots: Arc<dyn SnapshotTaker>) -> Result<JobHandle> {
+/// When the graph has loose ends, an input does not exist, the cores asked for do not, or what is
+/// to be restored cannot be.
+pub fn start(graph: Graph, local: Local) -> Result<JobHandle> {
+    start_between(graph, local, ManualClock::at(1), Box::new(|_| Ok(())))
+}
+
+/// As [`start`], for the seeded driver in a simulation: with this clock, and with `between_steps`
+/// called before each step. An error of it ends the attempt there, as a crash would if its kind is
+/// [`Cancelled`](ErrorKind::Cancelled): nothing is tried again.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_between(
+    graph: Graph,
+    local: Local,
+    clock: ManualClock,
+    between_steps: BetweenSteps,
+) -> Result<JobHandle> {
     local.check()?;
     let placement = Placement::plan(&local)?;
-    let cores = placement.cores;
-    let key_groups = match local.max_parallelism {
-        Some(count) => KeyGroups::new(count)?,
-        None => KeyGroups::default_for(cores),
-    };
-    if cores > key_groups.count() {
-        return Err(Error::configuration(format!(
-            "{cores} cores cannot share {} key groups: raise max_parallelism",
-            key_groups.count()
-        )));
-    }
-    graph.prepare(cores)?;
     let mut warnings = placement.warnings.clone();
     let driver = driver_glommio::choose(local.driver, &mut warnings);
+    let store = local.checkpoints.as_ref().map(|config| config.store.open()).transpose()?;
+    let origin = supervisor::open_origin(&graph.name, &local, store.as_ref(), &mut warnings)?;
+    let stored = origin.as_ref().map(|origin| origin.opened.manifest().key_groups);
+    let key_groups = key_groups(&local, placement.cores, stored)?;
+    let cores = placement.cores;
+    let seed = if let Driver::Seeded(seed) = driver { seed } else { 0 };
     let shared = Shared {
         outline: Arc::new(Outline::of(&graph)),
         local: Arc::new(local),
         placement: Arc::new(placement),
         key_groups,
         control: Arc::new(Control::new(cores)),
-        clock: Arc::new(SystemClock::default()),
+        clock: match driver {
+            Driver::Seeded(_) => Arc::new(clock.clone()),
+            Driver::Glommio | Driver::Threads => Arc::new(SystemClock::default()),
+        },
         counters: Counters::default(),
         latency: LatencyLog::default(),
         sources: SourceBoard::default(),
         cores: (0..cores).map(|_| CoreGauges::default()).collect(),
-        snapshots,
+        summary: Summary::default(),
+        state: StateContext::new(key_groups, Budget::unlimited()),
+        register: None,
+        restoring: None,
+        restore_began_ns: 0,
         ready_ns: Arc::default(),
     };
-    let threads = match driver {
-        Driver::Seeded(seed) => vec![driver_seeded::spawn(&shared, graph, seed)?],
-        Driver::Threads => spawn_cores(&shared, graph, driver_threads::run)?,
-        Driver::Glommio => spawn_cores(&shared, graph, driver_glommio::run)?,
+    let world = World { random: Random::from_seed(seed), clock, between_steps };
+    let mut supervisor = Supervisor { shared: shared.clone(), graph, driver, store, origin, world };
+    let first = supervisor.set_out()?;
+    let name = match driver {
+        Driver::Seeded(_) => "tailwater-seeded",
+        Driver::Glommio | Driver::Threads => "tailwater-job",
     };
-    Ok(JobHandle::new(shared, driver, threads, warnings))
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || first.map_or_else(Vec::new, |first| supervisor.run(first)))
+        .map_err(|cause| Error::io("cannot start the job's thread", cause))?;
+    Ok(JobHandle::new(shared, driver, thread, warnings))
+}
+
+/// Max parallelism is fixed for life once there is state (SEMANTICS 61): one that was derived gives
+/// way to the stored one, one that was asked for must be the same.
+fn key_groups(local: &Local, cores: u32, stored: Option<u32>) -> Result<KeyGroups> {
+    let key_groups = match (local.max_parallelism, stored) {
+        (Some(asked), Some(stored)) if asked != stored => {
+            return Err(Error::configuration(format!(
+                "the checkpoint has max parallelism {stored}, and {asked} was asked for: it is \
+                 fixed once there is state"
+            )));
+        }
+        (Some(count), _) | (None, Some(count)) => KeyGroups::new(count)?,
+        (None, None) => KeyGroups::default_for(cores),
+    };
+    if cores > key_groups.count() {
+        return Err(Error::configuration(format!(
+            "{cores} cores cannot share {} key groups: {}",
+            key_groups.count(),
+            match stored {
+                Some(_) => "run on fewer cores, the checkpoint has fixed their number",
+                None => "raise max_parallelism",
+            }
+        )));
+    }
+    Ok(key_groups)
 }
 
 /// What a core's thread runs until the job ends.
 type RunCore = fn(&Shared, &Graph, u32, Arc<Parker>, &Barrier) -> Result<CoreOutcome>;
 
-fn spawn_cores(
-    shared: &Shared,
-    graph: Graph,
+/// Runs a thread a core, and waits for all of them.
+fn spawn_cores<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared,
+    graph: &'scope Graph,
     run: RunCore,
-) -> Result<Vec<JoinHandle<Vec<CoreOutcome>>>> {
-    let graph = Arc::new(graph);
+) -> Vec<CoreOutcome> {
     let cores = shared.placement.cores;
     // No core opens its tasks before all can be woken.
     let all_ready = Arc::new(Barrier::new(cores as usize));
     let mut threads = Vec::new();
     for core in 0..cores {
-        let (of_core, ready, graph) = (shared.clone(), all_ready.clone(), graph.clone());
+        let ready = all_ready.clone();
         let body = move || {
             let parker = Arc::new(Parker::for_this_thread());
-            of_core.control.register_parker(core, parker.clone());
-            match run(&of_core, &graph, core, parker, &ready) {
-                Ok(outcome) => vec![outcome],
-                Err(error) => {
-                    of_core.control.fail(error);
-                    Vec::new()
-                }
-            }
+            shared.control.register_parker(core, parker.clone());
+            run(shared, graph, core, parker, &ready)
+                .map_err(|error| shared.control.fail(error))
+                .ok()
         };
         let name = format!("tailwater-{core}");
-        match std::thread::Builder::new().name(name).spawn(body) {
+        match std::thread::Builder::new().name(name).spawn_scoped(scope, body) {
             Ok(thread) => threads.push(thread),
             Err(cause) => {
-                shared.control.abort();
+                shared.control.fail(Error::io("cannot start a thread for a core", cause));
                 // The threads that wait for this one must not wait for ever: they are released by
-                // threads that only wait with them, once for "can be woken", once for "has opened".
+                // threads that only wait with them.
                 for _ in core..cores {
-                    let all_ready = all_ready.clone();
-                    let wait = move || {
-                        all_ready.wait();
-                        all_ready.wait();
-                    };
-                    let _ = std::thread::Builder::new().spawn(wait);
+                    let ready = all_ready.clone();
+                    let wait = move || (0..WAITS_FOR_ALL).for_each(|_| drop(ready.wait()));
+                    let _ = std::thread::Builder::new().spawn_scoped(scope, wait);
                 }
-                return Err(Error::io("cannot start a thread for a core", cause));
+                break;
             }
         }
     }
-    Ok(threads)
+    let mut outcomes = Vec::new();
+    for thread in threads {
+        match thread.join() {
+            Ok(outcome) => outcomes.extend(outcome),
+            Err(payload) => shared.control.fail(panic_error("core", &*payload)),
+        }
+    }
+    outcomes
+}
+
+/// A thread that prepares memory for tables as long as there is somebody who may ask for it.
+fn memory_thread() -> Result<(Prefault, JoinHandle<()>)> {
+    let (sender, chores) = mpsc::channel::<Chore>();
+    let thread = std::thread::Builder::new()
+        .name("tailwater-memory".to_owned())
+        .spawn(move || chores.into_iter().for_each(|chore| chore()))
+        .map_err(|cause| Error::io("cannot start the thread that prepares memory", cause))?;
+    // Where the thread is gone the job is ending.
+    let prefault = Prefault::with(move |chore| drop(sender.send(chore)));
+    Ok((prefault, thread))
 }
 
 /// The error for a panic that came out of user code or the engine itself.

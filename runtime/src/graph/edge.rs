@@ -10,7 +10,7 @@ use tailwater_network::{Ends, Receiver, Route, Sender, mesh};
 use super::Partition;
 use crate::task::inbox::Inbox;
 use crate::task::outbox::{ByKey, InTurn, Outbox, Router, ToOne};
-use crate::task::{Input, InputPlan, OutputPlan, TaskContext};
+use crate::task::{Input, InputPlan, OutputPlan, TaskContext, Undertaking};
 
 /// An edge that carries records of type `T`.
 pub struct Edge<T> {
@@ -25,6 +25,11 @@ pub struct Edge<T> {
 impl<T> Edge<T> {
     pub(super) fn new(id: usize, partition: Partition, one_writer: Arc<AtomicBool>) -> Self {
         Self { id, partition, one_writer, ends: Mutex::new(None) }
+    }
+
+    /// Forgets the rings of an earlier attempt of the job.
+    fn reset(&self) {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn ends<R>(&self, context: &TaskContext, take: impl FnOnce(&mut Ends<T>) -> R) -> R {
@@ -57,7 +62,7 @@ impl<T> Edge<T> {
                 if core as u32 != context.core
                     && let Some(parker) = context.control.parker(core as u32)
                 {
-                    sender.wake_with(parker.clone());
+                    sender.wake_with(parker);
                 }
             }
         }
@@ -82,13 +87,18 @@ impl<T: Record> InputPlan<T> for InboxPlan<T> {
         self.edges.iter().map(|edge| edge.id).collect()
     }
 
+    fn prepare(&self, _: &Undertaking) -> Result<()> {
+        self.edges.iter().for_each(|edge| edge.reset());
+        Ok(())
+    }
+
     fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
         let receivers: Vec<_> =
             self.edges.iter().flat_map(|edge| edge.take_receivers(context)).collect();
         if receivers.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Inbox::new(receivers))))
+        Ok(Some(Box::new(Inbox::new(receivers, context.guarantee))))
     }
 }
 
@@ -176,7 +186,7 @@ impl<T: Record, M: MakeRouter<T>> OutputPlan<T> for OutboxPlan<T, M> {
         vec![self.edge.id]
     }
 
-    fn open(&self, context: &TaskContext) -> Result<Self::Output> {
+    fn open(&self, _: &str, context: &TaskContext) -> Result<Self::Output> {
         Ok(Outbox::new(self.edge.take_senders(context), self.router.make(context)))
     }
 }

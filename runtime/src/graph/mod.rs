@@ -14,7 +14,7 @@ use tailwater_operators::{Description, Operator};
 
 use crate::config::Objective;
 use crate::task::stage::{StagePlan, TaskPlan};
-use crate::task::{InputPlan, OutputPlan};
+use crate::task::{InputPlan, OutputPlan, Undertaking};
 
 pub use edge::{Edge, InboxPlan, OutboxPlan};
 
@@ -151,11 +151,12 @@ impl Graph {
         });
     }
 
-    /// Refuses a graph with loose ends, and lets every input look at what it will read.
+    /// Refuses a graph with loose ends, and lets every input look at what it will read. Each
+    /// attempt of the job begins with it.
     ///
     /// # Errors
     /// When a stream leads nowhere, there is no source, or an input does not exist.
-    pub fn prepare(&self, cores: u32) -> Result<()> {
+    pub fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
         if !self.nodes.iter().any(|node| node.is_source) {
             return Err(Error::configuration(format!(
                 "job `{}` has no source with a sink",
@@ -171,6 +172,6 @@ impl Graph {
                 )));
             }
         }
-        self.nodes.iter().try_for_each(|node| node.plan.prepare(cores))
+        self.nodes.iter().try_for_each(|node| node.plan.prepare(undertaking))
     }
 }

@@ -2,6 +2,7 @@
 
 use tailwater_core::{Control, Either, Error, Result, Timestamp};
 use tailwater_operators::{Collect, Fired};
+use tailwater_state::SnapshotWriter;
 
 use super::{Output, OutputPlan, TaskContext};
 
@@ -84,6 +85,19 @@ impl<T: TwoWays, A: Output<T::First>, B: Output<T::Second>> Output<T> for Fork<A
         Ok(self.first.flush()? & self.second.flush()?)
     }
 
+    fn is_prepared(&mut self) -> Result<bool> {
+        Ok(self.first.is_prepared()? & self.second.is_prepared()?)
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        self.first.snapshot(into)?;
+        self.second.snapshot(into)
+    }
+
+    fn commit(&mut self, checkpoint: u64) -> Result<bool> {
+        Ok(self.first.commit(checkpoint)? & self.second.commit(checkpoint)?)
+    }
+
     fn close(&mut self) -> Result<bool> {
         Ok(self.first.close()? & self.second.close()?)
     }
@@ -105,8 +119,9 @@ where
         [self.first.edges(), self.second.edges()].concat()
     }
 
-    fn open(&self, context: &TaskContext) -> Result<Self::Output> {
-        Ok(Fork { first: self.first.open(context)?, second: self.second.open(context)? })
+    fn open(&self, task: &str, context: &TaskContext) -> Result<Self::Output> {
+        let (first, second) = (self.first.open(task, context)?, self.second.open(task, context)?);
+        Ok(Fork { first, second })
     }
 }
 
@@ -156,6 +171,19 @@ impl<T: Clone, A: Output<T>, B: Output<T>> Output<T> for Both<A, B> {
         Ok(self.first.flush()? & self.second.flush()?)
     }
 
+    fn is_prepared(&mut self) -> Result<bool> {
+        Ok(self.first.is_prepared()? & self.second.is_prepared()?)
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        self.first.snapshot(into)?;
+        self.second.snapshot(into)
+    }
+
+    fn commit(&mut self, checkpoint: u64) -> Result<bool> {
+        Ok(self.first.commit(checkpoint)? & self.second.commit(checkpoint)?)
+    }
+
     fn close(&mut self) -> Result<bool> {
         Ok(self.first.close()? & self.second.close()?)
     }
@@ -172,7 +200,8 @@ impl<T: Clone + 'static, A: OutputPlan<T>, B: OutputPlan<T>> OutputPlan<T> for B
         [self.first.edges(), self.second.edges()].concat()
     }
 
-    fn open(&self, context: &TaskContext) -> Result<Self::Output> {
-        Ok(Both { first: self.first.open(context)?, second: self.second.open(context)? })
+    fn open(&self, task: &str, context: &TaskContext) -> Result<Self::Output> {
+        let (first, second) = (self.first.open(task, context)?, self.second.open(task, context)?);
+        Ok(Both { first, second })
     }
 }

@@ -8,6 +8,7 @@ use tailwater_network::{Polled, Receiver};
 use super::alignment::Alignment;
 use super::watermark_merge::{Merged, WatermarkMerge};
 use super::{Event, Input, Step};
+use crate::checkpoint::config::Guarantee;
 
 /// The rings that a task reads on one core.
 pub struct Inbox<T> {
@@ -24,12 +25,12 @@ pub struct Inbox<T> {
 
 impl<T> Inbox<T> {
     /// Reads these rings.
-    pub fn new(receivers: Vec<Receiver<T>>) -> Self {
+    pub fn new(receivers: Vec<Receiver<T>>, guarantee: Guarantee) -> Self {
         let channels = receivers.len();
         Self {
             receivers,
             merge: WatermarkMerge::new(channels),
-            alignment: Alignment::new(channels),
+            alignment: Alignment::new(channels, guarantee),
             ready: VecDeque::new(),
             next: 0,
             open: channels,
@@ -37,7 +38,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    fn on_control(&mut self, channel: usize, control: Control) {
+    fn on_control(&mut self, channel: usize, control: Control, now_ns: u64) {
         match control {
             Control::Watermark(watermark) => {
                 let merged = self.merge.on_watermark(channel, watermark);
@@ -46,7 +47,7 @@ impl<T> Inbox<T> {
             Control::Idle => queue(&mut self.ready, self.merge.on_idle(channel)),
             Control::Active => queue(&mut self.ready, self.merge.on_active(channel)),
             Control::Barrier(barrier) => {
-                let aligned = self.alignment.on_barrier(channel, barrier);
+                let aligned = self.alignment.on_barrier(channel, barrier, now_ns);
                 self.ready.extend(aligned.map(Control::Barrier));
             }
             Control::Marker(_) => self.ready.push_back(control),
@@ -54,7 +55,7 @@ impl<T> Inbox<T> {
                 self.open -= 1;
                 let merged = self.merge.on_watermark(channel, Timestamp::MAX);
                 queue(&mut self.ready, merged);
-                let aligned = self.alignment.on_end(channel);
+                let aligned = self.alignment.on_end(channel, now_ns);
                 self.ready.extend(aligned.map(Control::Barrier));
             }
         }
@@ -74,7 +75,7 @@ pub(super) fn queue(ready: &mut VecDeque<Control>, merged: Merged) {
 
 impl<T> Input<T> for Inbox<T> {
     #[inline]
-    fn poll(&mut self, _: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
+    fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
         loop {
             if let Some(control) = self.ready.pop_front() {
                 return Ok(Event::Control(control));
@@ -94,7 +95,7 @@ impl<T> Input<T> for Inbox<T> {
                     Polled::Empty => {}
                     Polled::Records(_) => return Ok(Event::Records),
                     Polled::Control(control) => {
-                        self.on_control(channel, control);
+                        self.on_control(channel, control, step.now_ns);
                         found = true;
                         break;
                     }
@@ -107,6 +108,10 @@ impl<T> Input<T> for Inbox<T> {
     }
 
     fn on_blocked(&mut self, _: &Step) {}
+
+    fn alignment_ns(&self) -> u64 {
+        self.alignment.took_ns
+    }
 }
 
 #[cfg(test)]
@@ -116,12 +121,19 @@ mod tests {
     use tailwater_core::Barrier;
     use tailwater_network::{Sender, channel};
 
-    const STEP: Step = Step { now_ns: 0, mode: Mode::Running, barrier: 0, budget: 64 };
+    const STEP: Step = Step {
+        now_ns: 0,
+        mode: Mode::Running,
+        barrier: 0,
+        completed: 0,
+        is_over: false,
+        budget: 64,
+    };
 
     fn two() -> (Sender<u32>, Sender<u32>, Inbox<u32>) {
         let (first, first_out) = channel(16);
         let (second, second_out) = channel(16);
-        (first, second, Inbox::new(vec![first_out, second_out]))
+        (first, second, Inbox::new(vec![first_out, second_out], Guarantee::ExactlyOnce))
     }
 
     fn drain(inbox: &mut Inbox<u32>) -> Vec<Result<u32, Control>> {

@@ -2,10 +2,12 @@
 
 pub mod alignment;
 pub mod fork;
+mod handover;
 pub mod inbox;
 pub mod outbox;
 pub mod sink;
 pub mod source;
+mod split_state;
 pub mod stage;
 pub mod watermark_merge;
 
@@ -15,9 +17,11 @@ use tailwater_core::{
     Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
 };
 use tailwater_operators::{Collect, OperatorContext, Waker};
-use tailwater_state::{Budget, StateContext};
+use tailwater_state::{SnapshotWriter, StateContext};
 
-use crate::checkpoint::SnapshotTaker;
+use crate::checkpoint::Restoring;
+use crate::checkpoint::config::Guarantee;
+use crate::checkpoint::port::Register;
 use crate::control::{Control, Mode};
 use crate::latency::LatencyLog;
 use crate::metrics::SourceBoard;
@@ -43,6 +47,10 @@ pub struct Step {
     pub mode: Mode,
     /// The number of the last barrier asked for.
     pub barrier: u64,
+    /// The newest checkpoint that is complete, and with it all before; zero for none.
+    pub completed: u64,
+    /// Whether that was the job's last.
+    pub is_over: bool,
     /// The most records to take in.
     pub budget: usize,
 }
@@ -91,8 +99,25 @@ pub struct TaskContext {
     pub latency: LatencyLog,
     /// Where sources show how far they are.
     pub sources: SourceBoard,
-    /// Who takes snapshots.
-    pub snapshots: Arc<dyn SnapshotTaker>,
+    /// What the tables of the core share.
+    pub state: StateContext,
+    /// Where tasks that take part in checkpoints make themselves known, if any are taken.
+    pub(crate) register: Option<Arc<Register>>,
+    /// Whether inputs wait for each other's barriers.
+    pub guarantee: Guarantee,
+    /// What the job goes on from, if it does.
+    pub restoring: Option<Restoring>,
+}
+
+/// What an attempt of a job sets out with, before any core starts.
+#[derive(Clone)]
+pub struct Undertaking {
+    /// How many cores run the job.
+    pub cores: u32,
+    /// How keys fall into key groups.
+    pub key_groups: KeyGroups,
+    /// What the job goes on from, if it does.
+    pub restoring: Option<Restoring>,
 }
 
 impl TaskContext {
@@ -103,7 +128,7 @@ impl TaskContext {
             cores: self.cores,
             key_groups: self.key_groups,
             counters: self.counters.clone(),
-            state: StateContext::new(self.key_groups, Budget::unlimited()),
+            state: self.state.clone(),
         }
     }
 }
@@ -119,6 +144,20 @@ pub trait Input<T> {
     /// The task could not take input in this round; time that passes now is not the input's silence
     /// (SEMANTICS 17).
     fn on_blocked(&mut self, step: &Step);
+
+    /// Writes what the input remembers, at a barrier: how far it has read.
+    ///
+    /// # Errors
+    /// When a value cannot be archived.
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        let _ = into;
+        Ok(())
+    }
+
+    /// From the first channel's barrier to the last one's, for the barrier that came last.
+    fn alignment_ns(&self) -> u64 {
+        0
+    }
 }
 
 /// What an input found.
@@ -146,6 +185,33 @@ pub trait Output<T>: Collect<T> {
     /// When the output cannot be written.
     fn flush(&mut self) -> Result<bool>;
 
+    /// Whether all that came before the last barrier is safe. Polled after each barrier.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn is_prepared(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Writes what is needed to commit what is prepared, after a restart too.
+    ///
+    /// # Errors
+    /// When a value cannot be archived.
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        let _ = into;
+        Ok(())
+    }
+
+    /// A checkpoint is complete, and with it all before: what was prepared for them becomes
+    /// visible. Called again until it returns `true`.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn commit(&mut self, checkpoint: u64) -> Result<bool> {
+        let _ = checkpoint;
+        Ok(true)
+    }
+
     /// Finishes the output after the end; called again until it returns `true`.
     ///
     /// # Errors
@@ -163,12 +229,13 @@ pub trait InputPlan<T>: Send + Sync + 'static {
     /// The edges that it reads, for the graph.
     fn edges(&self) -> Vec<usize>;
 
-    /// What there is to know before any core starts: lists splits, for instance.
+    /// What there is to know before any core starts: lists splits, for instance. Each attempt of a
+    /// job begins with it, and leaves nothing of the one before.
     ///
     /// # Errors
     /// When the input does not exist.
-    fn prepare(&self, cores: u32) -> Result<()> {
-        let _ = cores;
+    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
+        let _ = undertaking;
         Ok(())
     }
 
@@ -192,9 +259,9 @@ pub trait OutputPlan<T>: Send + Sync + 'static {
         None
     }
 
-    /// The output end on a core.
+    /// The output end of the task named `task` on a core.
     ///
     /// # Errors
     /// When the output cannot be opened.
-    fn open(&self, context: &TaskContext) -> Result<Self::Output>;
+    fn open(&self, task: &str, context: &TaskContext) -> Result<Self::Output>;
 }

@@ -91,6 +91,8 @@ pub struct Outbox<T, R> {
     /// The cores of the records of a batch, and its records by core; empty between batches.
     cores: Vec<usize>,
     sorted: Vec<Vec<Stamped<T>>>,
+    /// Nothing follows an end: it counts as having delivered every later barrier.
+    has_ended: bool,
     failure: Option<Error>,
 }
 
@@ -98,7 +100,7 @@ impl<T, R> Outbox<T, R> {
     /// Writes these rings.
     pub fn new(senders: Vec<Sender<T>>, router: R) -> Self {
         let sorted = senders.iter().map(|_| Vec::new()).collect();
-        Self { senders, router, cores: Vec::new(), sorted, failure: None }
+        Self { senders, router, cores: Vec::new(), sorted, has_ended: false, failure: None }
     }
 }
 
@@ -150,6 +152,10 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
 
 impl<T, R: Router<T>> Output<T> for Outbox<T, R> {
     fn control(&mut self, control: Control) -> Result<()> {
+        if self.has_ended {
+            return Ok(());
+        }
+        self.has_ended = control == Control::End;
         for sender in &mut self.senders {
             sender.control(control);
         }

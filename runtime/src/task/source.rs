@@ -1,16 +1,21 @@
 //! The input end that reads a source: splits in turn, event time and watermarks per split, pace,
 //! markers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tailwater_core::{Barrier, Control, Error, Marker, Record, Result, Span, Stamped, Timestamp};
 use tailwater_operators::blame::blame;
-use tailwater_operators::{Polled, Source, SourceContext, SplitReader, WatermarkGenerator};
+use tailwater_operators::{
+    Polled, Source, SourceContext, SplitPosition, SplitReader, WatermarkGenerator,
+};
+use tailwater_state::SnapshotWriter;
+use tailwater_state::snapshot::Spread;
 
 use super::inbox::queue;
+use super::split_state::{SPLITS, SplitState};
 use super::watermark_merge::WatermarkMerge;
-use super::{Event, Input, InputPlan, Step, TaskContext};
+use super::{Event, Input, InputPlan, Step, TaskContext, Undertaking};
 use crate::config::Pace;
 use crate::control::Mode;
 use crate::metrics::SourceGauges;
@@ -18,6 +23,9 @@ use crate::metrics::SourceGauges;
 /// The most markers that are sent for times that passed while the source could not run. Those
 /// beyond it would only repeat the same delay.
 const MARKERS_BEHIND_MAX: u64 = 8;
+
+/// Batches of records from before the restored position that are read in one step.
+const SKIPPED_BATCHES_A_STEP: usize = 16;
 
 /// One open split.
 struct Split<T, G> {
@@ -27,7 +35,15 @@ struct Split<T, G> {
     generator: Option<G>,
     /// Records read ahead of their time, where the pace follows event time.
     ahead: VecDeque<T>,
+    /// Where the reader stood when nothing was read ahead.
+    before_ahead: SplitPosition,
+    /// Records that are to be read again and dropped: those between the place where the split was
+    /// opened and the barrier that it goes on from.
+    skip: u64,
+    /// Records emitted, from the start of the split.
     emitted: u64,
+    /// Of these, the ones before this attempt.
+    emitted_before: u64,
     /// For how long the split has been silent while it was asked.
     silent_ns: u64,
     asked_ns: u64,
@@ -40,10 +56,51 @@ impl<T, G> Split<T, G> {
     /// Polls the reader, and names source and split where it fails.
     #[inline]
     fn poll(&mut self, source: &str, limit: usize, values: &mut Vec<T>) -> Result<Polled> {
+        if self.skip > 0 {
+            return self.poll_behind(source, limit, values);
+        }
         let polled = blame(source, Timestamp::NONE, || self.reader.poll(limit, values));
         polled.map_err(|error| {
             error.context(format!("cannot read `{}` of source `{source}`", self.name))
         })
+    }
+
+    /// Reads records that were emitted before, and drops them: some batches of them in one step.
+    #[cold]
+    fn poll_behind(&mut self, source: &str, limit: usize, values: &mut Vec<T>) -> Result<Polled> {
+        for _ in 0..SKIPPED_BATCHES_A_STEP {
+            let behind = std::mem::take(&mut self.skip);
+            let polled = self.poll(source, limit, values);
+            let dropped = behind.min(values.len() as u64);
+            values.drain(..dropped as usize);
+            self.skip = behind - dropped;
+            if self.skip == 0 || !matches!(polled, Ok(Polled::Ready)) {
+                return polled;
+            }
+        }
+        Ok(Polled::Ready)
+    }
+
+    /// Where the split can be opened again, at or before the last record that was emitted.
+    fn position(&self) -> SplitPosition {
+        if self.ahead.is_empty() { self.reader.position() } else { self.before_ahead }
+    }
+}
+
+impl<T, G: WatermarkGenerator<T>> Split<T, G> {
+    /// What is remembered of it at a barrier.
+    fn state(&self, is_drained: bool) -> SplitState {
+        let start = self.position();
+        SplitState {
+            name: self.name.clone(),
+            emitted: self.emitted,
+            start_records: start.records,
+            start_offset: start.offset,
+            watermark: self.generator.as_ref().map_or(Timestamp::MIN, G::watermark),
+            is_idle: self.idle,
+            is_finished: self.finished,
+            is_drained,
+        }
     }
 }
 
@@ -74,6 +131,8 @@ struct SourceInput<T, F, G> {
     marker: Marker,
     marker_interval_ns: u64,
     barrier: u64,
+    /// All splits ended, or were told to, also in the run that this one goes on from.
+    is_drained: bool,
     /// Barriers that are asked for without a pause must not keep the splits from being read.
     read_since_barrier: bool,
     ended: bool,
@@ -93,7 +152,7 @@ where
                 let started = *self.origin.started_ns.get_or_init(|| step.now_ns);
                 let elapsed = step.now_ns.saturating_sub(started) as f64 / 1e9;
                 let due = (elapsed * rate / self.splits_total as f64) as u64 + 1;
-                limit.min(due.saturating_sub(split.emitted) as usize)
+                limit.min(due.saturating_sub(split.emitted - split.emitted_before) as usize)
             }
             Pace::Max | Pace::EventTime(_) => limit,
         };
@@ -117,6 +176,7 @@ where
     ) -> Result<()> {
         let split = &mut self.splits[index];
         if split.ahead.is_empty() && !split.ended {
+            split.before_ahead = split.reader.position();
             split.ended = split.poll(&self.name, limit, &mut self.values)? == Polled::Finished;
             split.ahead.extend(self.values.drain(..));
         }
@@ -231,7 +291,11 @@ where
             let barrier = Barrier { checkpoint: self.barrier };
             return Ok(Event::Control(Control::Barrier(barrier)));
         }
-        if step.mode == Mode::Draining || self.splits.iter().all(|split| split.finished) {
+        if step.mode == Mode::Draining || self.is_drained {
+            self.is_drained = true;
+            return Ok(Event::Control(self.end()));
+        }
+        if self.splits.iter().all(|split| split.finished) {
             return Ok(Event::Control(self.end()));
         }
         if let Some(marker) = self.due_marker(step) {
@@ -268,6 +332,11 @@ where
             split.asked_ns = step.now_ns;
         }
     }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        let states = self.splits.iter().map(|split| split.state(self.is_drained));
+        into.list(SPLITS, Spread::Union, &states.collect::<Vec<_>>())
+    }
 }
 
 /// How the splits of a source are read: the source, its event time, its pace.
@@ -280,7 +349,15 @@ pub struct SourcePlan<S: Source, F, G> {
     time: Mutex<(F, G)>,
     idle_after: Option<Span>,
     pace: Pace,
-    splits: Mutex<Vec<String>>,
+    attempt: Mutex<Attempt>,
+}
+
+/// What an attempt of the job reads.
+#[derive(Clone, Default)]
+struct Attempt {
+    splits: Vec<String>,
+    /// Of the splits that were read before, how far.
+    stored: Arc<BTreeMap<String, SplitState>>,
     origin: Arc<Origin>,
 }
 
@@ -294,8 +371,7 @@ impl<S: Source, F, G> SourcePlan<S, F, G> {
             time: Mutex::new((time, generator)),
             idle_after: None,
             pace: Pace::Max,
-            splits: Mutex::default(),
-            origin: Arc::default(),
+            attempt: Mutex::default(),
         }
     }
 
@@ -325,21 +401,86 @@ where
         Vec::new()
     }
 
-    fn prepare(&self, cores: u32) -> Result<()> {
-        let splits = self.source.splits(cores)?;
+    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
+        let Undertaking { cores, key_groups, restoring } = undertaking;
+        let stored = match restoring {
+            Some(restoring) => restoring
+                .read(&self.name, (0, *cores), *key_groups, |reader| reader.list(SPLITS))?,
+            None => Vec::new(),
+        };
+        let names: Vec<_> = stored.iter().map(|split: &SplitState| split.name.clone()).collect();
+        let list = || match names.is_empty() {
+            true => self.source.splits(*cores),
+            false => self.source.resume(&names, *cores),
+        };
+        let splits = blame(&self.name, Timestamp::NONE, list)?;
         if splits.is_empty() {
             return Err(Error::configuration(format!(
                 "source `{}` has nothing to read",
                 self.name
             )));
         }
-        *self.splits.lock().unwrap_or_else(PoisonError::into_inner) = splits;
+        let stored = stored.into_iter().map(|split| (split.name.clone(), split)).collect();
+        let attempt = Attempt { splits, stored: Arc::new(stored), origin: Arc::default() };
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = attempt;
         Ok(())
     }
 
     fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
-        let names = self.splits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Attempt { splits: names, stored, origin } =
+            self.attempt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (time, generator) = self.time.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = (0..names.len()).filter(|split| *split as u32 % context.cores == context.core);
+        let splits = own
+            .map(|split| {
+                let stored = stored.get(&names[split]);
+                self.open_split(split, &names[split], stored, generator.clone(), context)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut merge = WatermarkMerge::new(splits.len());
+        let ready = resume_merge(&mut merge, &splits);
+        let gauges = context.sources.register(&self.name);
+        gauges.watermark.set(merge.watermark().0);
+        Ok(Some(Box::new(SourceInput {
+            name: self.name.clone(),
+            merge,
+            splits,
+            time,
+            idle_after_ns: self.idle_after.map(|span| span.0.max(0) as u64),
+            ready,
+            values: Vec::with_capacity(context.batch_max),
+            held: Vec::with_capacity(context.batch_max),
+            held_index: 0,
+            next: 0,
+            pace: self.pace,
+            splits_total: names.len() as u64,
+            origin,
+            marker: Marker { source: self.number, core: context.core as u16, sent_ns: 0 },
+            marker_interval_ns: context.marker_interval_ns,
+            barrier: context.control.barrier(),
+            is_drained: stored.values().any(|split| split.is_drained),
+            read_since_barrier: true,
+            ended: false,
+            gauges,
+        })))
+    }
+}
+
+impl<S, T, F, G> SourcePlan<S, F, G>
+where
+    S: Source<Out = T>,
+    G: WatermarkGenerator<T>,
+{
+    /// Opens a split where the run that this one goes on from had come to, if it had read it.
+    fn open_split(
+        &self,
+        split: usize,
+        name: &str,
+        stored: Option<&SplitState>,
+        mut generator: G,
+        context: &TaskContext,
+    ) -> Result<Split<T, G>> {
+        let start = stored.map(SplitState::start);
         let source_context = SourceContext {
             core: context.core,
             cores: context.cores,
@@ -347,51 +488,63 @@ where
             clock: context.clock.clone(),
             waker: context.waker.clone(),
             inline: context.inline,
-            start: None,
+            start,
         };
-        let own = (0..names.len()).filter(|split| *split as u32 % context.cores == context.core);
-        let now_ns = context.clock.monotonic_ns();
-        let splits = own
-            .map(|split| {
-                let open = || self.source.open(split, &source_context);
-                let reader = blame(&self.name, Timestamp::NONE, open).map_err(|error| {
-                    let split = &names[split];
-                    error.context(format!("cannot open `{split}` of source `{}`", self.name))
-                })?;
-                Ok(Split {
-                    name: names[split].clone(),
-                    reader,
-                    generator: Some(generator.clone()),
-                    ahead: VecDeque::new(),
-                    emitted: 0,
-                    silent_ns: 0,
-                    asked_ns: now_ns,
-                    idle: false,
-                    ended: false,
-                    finished: false,
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Some(Box::new(SourceInput {
-            name: self.name.clone(),
-            merge: WatermarkMerge::new(splits.len()),
-            splits,
-            time,
-            idle_after_ns: self.idle_after.map(|span| span.0.max(0) as u64),
-            ready: VecDeque::new(),
-            values: Vec::with_capacity(context.batch_max),
-            held: Vec::with_capacity(context.batch_max),
-            held_index: 0,
-            next: 0,
-            pace: self.pace,
-            splits_total: names.len() as u64,
-            origin: self.origin.clone(),
-            marker: Marker { source: self.number, core: context.core as u16, sent_ns: 0 },
-            marker_interval_ns: context.marker_interval_ns,
-            barrier: 0,
-            read_since_barrier: true,
-            ended: false,
-            gauges: context.sources.register(&self.name),
-        })))
+        let open = || self.source.open(split, &source_context);
+        let reader = blame(&self.name, Timestamp::NONE, open).map_err(|error| {
+            error.context(format!("cannot open `{name}` of source `{}`", self.name))
+        })?;
+        let emitted = stored.map_or(0, |stored| stored.emitted);
+        let position = start.unwrap_or_default();
+        let skip = emitted.checked_sub(position.records).ok_or_else(|| {
+            Error::format(format!(
+                "the checkpoint says that `{name}` stood behind record {}, and that {emitted} \
+                 were emitted",
+                position.records
+            ))
+        })?;
+        if let Some(stored) = stored {
+            generator.resume_from(stored.watermark);
+        }
+        let is_finished = stored.is_some_and(|stored| stored.is_finished);
+        Ok(Split {
+            name: name.to_owned(),
+            reader,
+            generator: Some(generator),
+            ahead: VecDeque::new(),
+            before_ahead: position,
+            skip,
+            emitted,
+            emitted_before: emitted,
+            silent_ns: 0,
+            asked_ns: context.clock.monotonic_ns(),
+            idle: stored.is_some_and(|stored| stored.is_idle),
+            ended: is_finished,
+            finished: is_finished,
+        })
     }
+}
+
+/// Tells the merge what is known of splits that were read before; what is to be sent before the
+/// first record.
+fn resume_merge<T, G: WatermarkGenerator<T>>(
+    merge: &mut WatermarkMerge,
+    splits: &[Split<T, G>],
+) -> VecDeque<Control> {
+    let mut ready = VecDeque::new();
+    if splits.iter().all(|split| split.finished) {
+        // The end says it all.
+        return ready;
+    }
+    for (index, split) in splits.iter().enumerate() {
+        let of_records = split.generator.as_ref().map_or(Timestamp::MIN, G::watermark);
+        let watermark = if split.finished { Timestamp::MAX } else { of_records };
+        queue(&mut ready, merge.on_watermark(index, watermark));
+    }
+    for (index, split) in splits.iter().enumerate() {
+        if split.idle && !split.finished {
+            queue(&mut ready, merge.on_idle(index));
+        }
+    }
+    ready
 }

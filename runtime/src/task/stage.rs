@@ -1,19 +1,28 @@
 //! A stage: one chain of operators between an input and an output end. The control flow of a task.
+//!
+//! ```text
+//! barrier -> before_barrier, resume while pending -> snapshot -> barrier onward -> records again
+//!                                                      '-> a bounded drain in each step -> chunks
+//!         drained, and the sink's transaction prepared -> acknowledged
+//! end     -> output flushed -> done; with checkpoints: it stays, takes its part in each, and is
+//!            done when the last one is complete and committed (SEMANTICS 79)
+//! ```
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_core::{Control, Counter, Result, Stamped};
-use tailwater_operators::Operator;
-use tailwater_state::{Drain, SnapshotKind, SnapshotWriter};
+use tailwater_core::{Clock, Control, Counter, Result, Stamped};
+use tailwater_operators::{Operator, OperatorContext};
+use tailwater_state::{Budget, SnapshotWriter};
 
-use super::{Event, Input, InputPlan, Output, OutputPlan, Progress, Step, Task, TaskContext};
-use crate::checkpoint::SnapshotTaker;
+use super::handover::Handover;
+use super::{
+    Event, Input, InputPlan, Output, OutputPlan, Progress, Step, Task, TaskContext, Undertaking,
+};
+use crate::checkpoint::port::TaskStats;
 
 /// One chain on one core.
 struct Stage<C: Operator, O> {
     name: Arc<str>,
-    node: u32,
-    core: u32,
     input: Box<dyn Input<C::In>>,
     chain: C,
     output: O,
@@ -21,7 +30,13 @@ struct Stage<C: Operator, O> {
     batch_max: usize,
     life: Life,
     records_in: Counter,
-    snapshots: Arc<dyn SnapshotTaker>,
+    budget: Budget,
+    /// There where the chain wants to know the time.
+    clock: Option<Arc<dyn Clock>>,
+    /// There where the job takes checkpoints.
+    handover: Option<Handover>,
+    /// A barrier that waits until nothing in the chain is pending, and what it has cost so far.
+    barrier: Option<(u64, TaskStats)>,
 }
 
 /// Where a stage is in its life.
@@ -43,16 +58,10 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 Ok(())
             }
             Control::Barrier(barrier) => {
-                let mut snapshot = SnapshotWriter::new(SnapshotKind::Incremental, &*self.name);
-                self.chain.snapshot(&mut snapshot)?;
-                let mut drain = Drain::new();
-                drain.allow(usize::MAX);
-                while !self.chain.drain(&mut drain)? {
-                    drain.allow(usize::MAX);
-                }
-                let parts = snapshot.into_parts();
-                self.snapshots.take(barrier.checkpoint, self.node, self.core, parts);
-                self.output.control(control)
+                let alignment_ns = self.input.alignment_ns();
+                let stats = TaskStats { alignment_ns, ..TaskStats::default() };
+                self.barrier = Some((barrier.checkpoint, stats));
+                Ok(())
             }
             Control::Idle | Control::Active | Control::Marker(_) => self.output.control(control),
             Control::End => {
@@ -62,6 +71,32 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 Ok(())
             }
         }
+    }
+
+    /// Goes on with a barrier: lets the chain emit what it will not keep, then takes the snapshot
+    /// and hands the barrier on.
+    fn on_barrier(&mut self, checkpoint: u64, mut stats: TaskStats) -> Result<()> {
+        let Some(handover) = &mut self.handover else {
+            return self.output.control(barrier(checkpoint));
+        };
+        let began_ns = handover.now_ns();
+        if self.life == Life::Running {
+            self.chain.before_barrier(&mut self.output);
+            if self.chain.is_pending() {
+                stats.pause_ns += handover.now_ns().saturating_sub(began_ns);
+                self.barrier = Some((checkpoint, stats));
+                return Ok(());
+            }
+        }
+        stats.forced = handover.settle(&mut self.chain)?;
+        let kind = handover.kind(checkpoint);
+        let mut writer = SnapshotWriter::new(kind, &*self.name);
+        self.input.snapshot(&mut writer)?;
+        self.chain.snapshot(&mut writer)?;
+        self.output.control(barrier(checkpoint))?;
+        stats.pause_ns += handover.now_ns().saturating_sub(began_ns);
+        handover.cut(checkpoint, kind, writer.into_parts(), stats);
+        Ok(())
     }
 
     /// Takes input until the budget is used up, nothing is left, or the output is full.
@@ -81,6 +116,11 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 progress = Progress::Worked;
                 continue;
             }
+            if let Some((checkpoint, stats)) = self.barrier.take() {
+                self.on_barrier(checkpoint, stats)?;
+                progress = Progress::Worked;
+                continue;
+            }
             match self.input.poll(step, budget.min(self.batch_max), &mut self.batch)? {
                 Event::Empty => break,
                 Event::Records => {
@@ -95,8 +135,52 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 return Err(error);
             }
         }
+        if let Some(clock) = &self.clock
+            && self.life == Life::Running
+            && !self.chain.is_pending()
+            && self.output.has_room()
+        {
+            self.chain.on_clock(clock.wall(), &mut self.output);
+        }
         Ok(progress)
     }
+
+    /// The stage's part in checkpoints, beside its work.
+    fn hand_over(&mut self, step: &Step, progress: Progress, flushed: bool) -> Result<Progress> {
+        let Some(handover) = &mut self.handover else { return Ok(progress) };
+        let mut worked = handover.go_on(&mut self.chain, progress < Progress::Worked)?;
+        if let Some(kind) = handover.waits_for_output()
+            && self.output.is_prepared()?
+        {
+            let mut writer = SnapshotWriter::new(kind, &*self.name);
+            self.output.snapshot(&mut writer)?;
+            handover.acknowledge(writer.into_parts().values);
+            worked = true;
+        }
+        if step.completed > handover.committed && self.output.commit(step.completed)? {
+            handover.committed = step.completed;
+            worked = true;
+        }
+        if self.life == Life::Closing && flushed {
+            handover.ended();
+            if step.barrier > handover.taken {
+                // No input is left that could bring the barrier.
+                self.on_barrier(step.barrier, TaskStats::default())?;
+                worked = true;
+            }
+        }
+        Ok(if worked { Progress::Worked } else { progress })
+    }
+
+    /// Whether nothing is left but to close the output.
+    fn is_over(&self, step: &Step) -> bool {
+        let committed = |handover: &Handover| step.is_over && handover.committed >= step.completed;
+        self.life == Life::Closing && self.handover.as_ref().is_none_or(committed)
+    }
+}
+
+fn barrier(checkpoint: u64) -> Control {
+    Control::Barrier(tailwater_core::Barrier { checkpoint })
 }
 
 impl<C: Operator, O: Output<C::Out>> Task for Stage<C, O> {
@@ -105,11 +189,12 @@ impl<C: Operator, O: Output<C::Out>> Task for Stage<C, O> {
             return Ok(Progress::Done);
         }
         let progress = self.work(step)?;
-        if let Some(error) = self.output.take_failure() {
+        if let Some(error) = self.output.take_failure().or_else(|| self.budget.failure()) {
             return Err(error);
         }
         let flushed = self.output.flush()?;
-        if self.life == Life::Closing && flushed && self.output.close()? {
+        let progress = self.hand_over(step, progress, flushed)?;
+        if flushed && self.is_over(step) && self.output.close()? {
             self.life = Life::Done;
             return Ok(Progress::Worked);
         }
@@ -142,18 +227,13 @@ pub trait TaskPlan: Send + Sync {
     ///
     /// # Errors
     /// When an input does not exist.
-    fn prepare(&self, cores: u32) -> Result<()>;
+    fn prepare(&self, undertaking: &Undertaking) -> Result<()>;
 
     /// The stage on a core; `None` where it does not run there.
     ///
     /// # Errors
     /// When an end cannot be opened.
-    fn open(
-        &self,
-        node: u32,
-        name: &Arc<str>,
-        context: &TaskContext,
-    ) -> Result<Option<Box<dyn Task>>>;
+    fn open(&self, name: &Arc<str>, context: &TaskContext) -> Result<Option<Box<dyn Task>>>;
 }
 
 impl<C, P> TaskPlan for StagePlan<C, P>
@@ -161,32 +241,39 @@ where
     C: Operator + Clone,
     P: OutputPlan<C::Out>,
 {
-    fn prepare(&self, cores: u32) -> Result<()> {
-        self.input.prepare(cores)
+    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
+        self.input.prepare(undertaking)
     }
 
-    fn open(
-        &self,
-        node: u32,
-        name: &Arc<str>,
-        context: &TaskContext,
-    ) -> Result<Option<Box<dyn Task>>> {
+    fn open(&self, name: &Arc<str>, context: &TaskContext) -> Result<Option<Box<dyn Task>>> {
         let Some(input) = self.input.open(context)? else { return Ok(None) };
         // A panic while a prototype is cloned fails the job; the prototype itself stays as it was.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        chain.open(&context.operator_context())?;
+        let operator_context: OperatorContext = context.operator_context();
+        chain.open(&operator_context)?;
+        if let Some(restoring) = &context.restoring {
+            let restore = |reader: &mut _| chain.restore(reader);
+            restoring.read(name, (context.core, context.cores), context.key_groups, restore)?;
+        }
+        let barrier = context.control.barrier();
+        let restored = context.restoring.as_ref().map_or(0, |restoring| restoring.checkpoint);
+        let handover = context.register.as_ref().map(|register| {
+            let port = register.add(name, context.core);
+            Handover::new(port, context.clock.clone(), barrier, restored)
+        });
         Ok(Some(Box::new(Stage {
             name: name.clone(),
-            node,
-            core: context.core,
             input,
+            clock: chain.wants_clock().then(|| context.clock.clone()),
             chain,
-            output: self.output.open(context)?,
+            output: self.output.open(name, context)?,
             batch: Vec::with_capacity(context.batch_max),
             batch_max: context.batch_max,
             life: Life::Running,
             records_in: context.counters.register(&format!("{name}.records_in")),
-            snapshots: context.snapshots.clone(),
+            budget: context.state.budget.clone(),
+            handover,
+            barrier: None,
         })))
     }
 }

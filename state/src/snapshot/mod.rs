@@ -114,7 +114,7 @@ pub trait RestoreSource: Send + Sync {
 }
 
 /// The name of an operator in snapshots: its task's, and its own where that differs.
-fn operator_id(task: &str, operator: &str) -> String {
+pub fn operator_id(task: &str, operator: &str) -> String {
     match (task.is_empty(), task == operator) {
         (true, _) | (_, true) => operator.to_owned(),
         _ => format!("{task}/{operator}"),
