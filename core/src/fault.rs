@@ -26,6 +26,14 @@ pub enum Fault {
     TombstonesAfterUpserts,
     /// What is read of a checkpoint is not compared with its checksums.
     SkipChecksum,
+    /// A source goes on one record behind the place that the checkpoint holds.
+    RestoreSplitOneLate,
+    /// A sink commits a transaction as soon as it is prepared.
+    CommitBeforeTold,
+    /// What a sink wrote after the checkpoint is not discarded when the job is restored.
+    SkipTruncation,
+    /// The transactions of a restored checkpoint are not committed again.
+    ForgetCommitOnRestore,
 }
 
 impl Fault {
@@ -41,6 +49,10 @@ impl Fault {
         Self::DeleteReferencedFile,
         Self::TombstonesAfterUpserts,
         Self::SkipChecksum,
+        Self::RestoreSplitOneLate,
+        Self::CommitBeforeTold,
+        Self::SkipTruncation,
+        Self::ForgetCommitOnRestore,
     ];
 }
 

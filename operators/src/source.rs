@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tailwater_core::{Clock, Counters, Error, Record, Result};
+use tailwater_core::{Clock, Counters, Error, Fault, Record, Result, fault};
 
 /// An input of a job. Its splits are spread over the cores; a split has its own watermark.
 pub trait Source: Send + Sync + 'static {
@@ -127,7 +127,8 @@ pub struct SourceContext {
 impl SourceContext {
     /// How many records of the split were read before.
     pub fn records_before(&self) -> u64 {
-        self.start.map_or(0, |start| start.records)
+        let late = u64::from(self.start.is_some() && fault(Fault::RestoreSplitOneLate));
+        self.start.map_or(0, |start| start.records + late)
     }
 }
 

@@ -13,6 +13,9 @@ pub(super) trait Encoder<T>: Send + 'static {
     /// A new file begins.
     fn begin(&mut self);
 
+    /// The file that is written has text already: what stands at its head is not written again.
+    fn go_on(&mut self);
+
     /// Appends a record.
     ///
     /// # Errors
@@ -26,6 +29,8 @@ pub(super) struct JsonlEncoder;
 impl<T: Serialize> Encoder<T> for JsonlEncoder {
     fn begin(&mut self) {}
 
+    fn go_on(&mut self) {}
+
     fn encode(&mut self, record: &T, into: &mut Vec<u8>) -> Result<()> {
         serde_json::to_writer(&mut *into, record)
             .map_err(|cause| refused("JSON", std::any::type_name::<T>()).caused_by(cause))?;
@@ -38,6 +43,12 @@ impl<T: Serialize> Encoder<T> for JsonlEncoder {
 pub(super) struct CsvEncoder {
     dialect: Dialect,
     writer: csv::Writer<Rows>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    Written,
+    ThereAlready,
 }
 
 /// Where the CSV writer leaves its rows until they are taken.
@@ -56,20 +67,25 @@ impl io::Write for Rows {
 
 impl CsvEncoder {
     pub(super) fn new(dialect: Dialect) -> Self {
-        let writer = Self::writer(&dialect);
+        let writer = Self::writer(&dialect, Header::Written);
         Self { dialect, writer }
     }
 
-    fn writer(dialect: &Dialect) -> csv::Writer<Rows> {
+    fn writer(dialect: &Dialect, header: Header) -> csv::Writer<Rows> {
         csv::WriterBuilder::new()
             .delimiter(dialect.delimiter)
+            .has_headers(header == Header::Written)
             .from_writer(Rows(RefCell::new(Vec::new())))
     }
 }
 
 impl<T: Serialize> Encoder<T> for CsvEncoder {
     fn begin(&mut self) {
-        self.writer = Self::writer(&self.dialect);
+        self.writer = Self::writer(&self.dialect, Header::Written);
+    }
+
+    fn go_on(&mut self) {
+        self.writer = Self::writer(&self.dialect, Header::ThereAlready);
     }
 
     fn encode(&mut self, record: &T, into: &mut Vec<u8>) -> Result<()> {

@@ -197,20 +197,3 @@ fn a_record_that_csv_cannot_hold_is_an_error() {
     let error = writer.write(&mut vec![nested]).unwrap_err().to_string();
     assert!(error.contains("cannot be written as CSV (JSON lines can)"), "{error}");
 }
-
-#[test]
-fn counting_adds_up_over_writers_and_collecting_keeps_the_order() {
-    let counting = crate::counting(|row: &Stamped<Row>| u64::from(row.value.n));
-    for rows in [0..3, 10..12] {
-        let mut writer = Sink::<Row>::open(&counting, &sink_context()).unwrap();
-        let mut rows = batch(rows);
-        writer.write(&mut rows).unwrap();
-        assert!(rows.is_empty() && writer.close().unwrap());
-    }
-    assert_eq!((counting.count(), counting.checksum()), (5, 24));
-
-    let collected = crate::collect();
-    write(&collected.clone(), vec![batch(0..2), batch(2..3)], &sink_context());
-    assert_eq!(collected.take().iter().map(|row| row.n).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(collected.count(), 0);
-}
