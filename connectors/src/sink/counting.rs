@@ -13,9 +13,10 @@ use super::two_phase::{Commit, RestoredState, TwoPhase};
 use super::writer::Inline;
 
 /// A sink that counts records and adds up `digest` of each, wrapping: the sum is the same in
-/// whatever order they come and on however many cores. A clone of it stays with the caller. In a job
-/// that makes checkpoints a record counts once a checkpoint has committed it; a restart within the
-/// process discards what was not.
+/// whatever order they come and on however many cores. A clone of it stays with the caller.
+///
+/// In a job that makes checkpoints a record counts once a checkpoint has committed it; a restart
+/// within the process discards what was not.
 pub fn counting<T, F>(digest: F) -> Counting<F>
 where
     F: Fn(&Stamped<T>) -> u64,
