@@ -55,15 +55,36 @@ fn measure(
         let update = update(i, keys);
         let due_ns = (u128::from(i) * 1_000_000_000 / u128::from(rate)) as u64;
         while clock.delta_as_nanos(start, clock.raw()) < due_ns {}
-        let began = clock.raw();
+        let began = in_order(|| clock.raw());
         let value = values.value(update.key);
         value.update(update.amount);
         let hash = value.hash();
-        let ended = clock.raw();
+        let ended = in_order(|| clock.raw());
         totals.add(hash);
         if i >= rate {
             times_ns.saturating_record(clock.delta_as_nanos(began, ended));
         }
     }
     (times_ns, totals)
+}
+
+/// Reads the clock after everything before it and before everything after it: the counter alone may
+/// be read while the core still waits for the memory of the update, which then takes no time.
+#[inline(always)]
+fn in_order(read: impl FnOnce() -> u64) -> u64 {
+    loads_done();
+    let counts = read();
+    loads_done();
+    counts
+}
+
+#[inline(always)]
+fn loads_done() {
+    // SAFETY: the fence touches no memory, and every x86-64 core has it (SSE2).
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
 }
