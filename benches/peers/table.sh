@@ -10,7 +10,8 @@
 #              LATENCY_PAIRS     pairs for a latency row   (default 5)
 #              LATENCY_SECONDS   seconds of a latency run  (default 4)
 #              STORE_PAIRS       pairs for a row on RocksDB, which takes a minute each (default 5)
-#              STATE_DIR         where checkpoints and stores are made (default target/state)
+#              STATE_DIR         where checkpoints and stores are made, in a folder state-figures that
+#                                is removed before and after (default target)
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
 
@@ -19,7 +20,7 @@ pairs=${PAIRS:-15}
 latency_pairs=${LATENCY_PAIRS:-5}
 latency_seconds=${LATENCY_SECONDS:-4}
 store_pairs=${STORE_PAIRS:-5}
-state_dir=${STATE_DIR:-target/state}
+state_dir=${STATE_DIR:-target}/state-figures
 rows=${1:-all}
 hand=target/release/ceiling
 timely=target/release/timely-peer
@@ -110,6 +111,7 @@ state() {
     local count update
     count=("$engine" bench keyed-count --keys "$keys" --cores 2 --events)
     update=("$engine" bench state-update --keys "$keys" --events)
+    rm -rf "$state_dir"
     mkdir -p "$state_dir"
     # To reach: 0.60, 2.
     row 'keyed-count 10 M keys / flat table' -- "${count[@]}" "$events" \
