@@ -32,7 +32,7 @@ use crate::{Budget, prefetch::prefetch_line};
 
 use area::{Area, FRESH, MARKS, Map, map_of, tag_of};
 use growth::Old;
-use tracking::Tracking;
+use tracking::{Tracking, group_hash};
 
 pub(crate) use tracking::{Capture, namespace_tombstone};
 
@@ -118,6 +118,14 @@ impl<K, V> StateTable<K, V> {
         self
     }
 
+    /// The same table, whose keys fall into key groups by what `hash_of` gives, where a key is more
+    /// than what the stream is partitioned by: `stable_hash` of that part.
+    #[must_use]
+    pub fn grouped_by(mut self, hash_of: fn(&K) -> u64) -> Self {
+        self.tracking.set_grouping(hash_of);
+        self
+    }
+
     /// How many keys there are.
     #[inline]
     pub fn len(&self) -> usize {
@@ -172,10 +180,10 @@ impl<K, V> StateTable<K, V> {
     where
         K: Hash,
     {
-        let key_groups = self.tracking.key_groups();
+        let (key_groups, grouping) = (self.tracking.key_groups(), self.tracking.grouping());
         self.iter().filter_map(move |(_, key, value)| {
-            let hash = stable_hash(key);
-            groups.contains(&key_groups.of_hash(hash)).then_some((hash, key, value))
+            let group = key_groups.of_hash(group_hash(grouping, key));
+            groups.contains(&group).then(|| (stable_hash(key), key, value))
         })
     }
 

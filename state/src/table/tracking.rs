@@ -14,6 +14,8 @@
 //!
 //! Before its first barrier a table is all new to the store, and remembers nothing for it.
 
+use std::hash::Hash;
+
 use rkyv::util::AlignedVec;
 use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, fault, stable_hash};
 
@@ -38,16 +40,28 @@ const LARGE: usize = 8 << 10;
 
 /// How entries of a table become frames; known from the first barrier or restored entry on.
 type WriteFrame<K, V> =
-    fn(&mut Vec<u8>, &mut AlignedVec, Whose, key: &K, value: Option<&V>) -> Result<()>;
+    fn(&mut Vec<u8>, &mut AlignedVec, Whose, Grouping<K>, key: &K, value: Option<&V>) -> Result<()>;
+
+/// What a key falls into a key group by; its own hash where nothing is said.
+pub(super) type Grouping<K> = Option<fn(&K) -> u64>;
+
+#[inline(always)]
+pub(super) fn group_hash<K: Hash>(grouping: Grouping<K>, key: &K) -> u64 {
+    match grouping {
+        Some(hash_of) => hash_of(key),
+        None => stable_hash(key),
+    }
+}
 
 fn write_frame<K: Key, V: Record>(
     bytes: &mut Vec<u8>,
     scratch: &mut AlignedVec,
     whose: Whose,
+    grouping: Grouping<K>,
     key: &K,
     value: Option<&V>,
 ) -> Result<()> {
-    append_frame(bytes, scratch, whose, (stable_hash(key), key), value)
+    append_frame(bytes, scratch, whose, (group_hash(grouping, key), key), value)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +155,7 @@ pub(super) struct Tracking<K, V> {
     phase: Phase,
     state: u16,
     whose: Whose,
+    grouping: Grouping<K>,
     write: Option<WriteFrame<K, V>>,
     /// Entries as the last barrier saw them.
     capture: Capture,
@@ -160,6 +175,7 @@ impl<K, V> Tracking<K, V> {
             phase: Phase::Idle,
             state: 0,
             whose: Whose { namespace: None, key_groups },
+            grouping: None,
             write: None,
             capture: Capture::default(),
             tombstones: Capture::default(),
@@ -172,6 +188,14 @@ impl<K, V> Tracking<K, V> {
 
     pub(super) fn key_groups(&self) -> KeyGroups {
         self.whose.key_groups
+    }
+
+    pub(super) fn grouping(&self) -> Grouping<K> {
+        self.grouping
+    }
+
+    pub(super) fn set_grouping(&mut self, hash_of: fn(&K) -> u64) {
+        self.grouping = Some(hash_of);
     }
 
     pub(super) fn namespace(&self) -> Option<i64> {
@@ -205,7 +229,14 @@ impl<K, V> Tracking<K, V> {
         let write = self.write.expect("known since the barrier");
         let (key, value) = (area.key(index), area.value(index, slab));
         let capture = &mut self.capture;
-        match write(&mut capture.bytes, &mut self.scratch, self.whose, key, Some(value)) {
+        match write(
+            &mut capture.bytes,
+            &mut self.scratch,
+            self.whose,
+            self.grouping,
+            key,
+            Some(value),
+        ) {
             Ok(()) => capture.wrote(),
             Err(error) => self.error = Some(error),
         }
@@ -268,7 +299,8 @@ impl<K, V> Tracking<K, V> {
         };
         let tombstones = &mut self.tombstones;
         let key = area.key(index);
-        match write(&mut tombstones.bytes, &mut self.scratch, self.whose, key, None) {
+        match write(&mut tombstones.bytes, &mut self.scratch, self.whose, self.grouping, key, None)
+        {
             Ok(()) => tombstones.wrote(),
             Err(error) => self.error = Some(error),
         }
@@ -404,7 +436,8 @@ fn walk<K: Key, V: Record>(
             if !(fault(Fault::LoseDirtySlot) && nth + 1 == found) {
                 let (key, value) = (area.key(index), area.value(index, slab));
                 let scratch = &mut tracking.scratch;
-                write_frame(&mut capture.bytes, scratch, tracking.whose, key, Some(value))?;
+                let (whose, grouping) = (tracking.whose, tracking.grouping);
+                write_frame(&mut capture.bytes, scratch, whose, grouping, key, Some(value))?;
                 capture.wrote();
             }
             if tag & waiting != 0 {
