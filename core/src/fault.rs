@@ -34,6 +34,8 @@ pub enum Fault {
     SkipTruncation,
     /// The transactions of a restored checkpoint are not committed again.
     ForgetCommitOnRestore,
+    /// One timer is not in the queue after a restore.
+    ForgetTimer,
 }
 
 impl Fault {
@@ -53,6 +55,7 @@ impl Fault {
         Self::CommitBeforeTold,
         Self::SkipTruncation,
         Self::ForgetCommitOnRestore,
+        Self::ForgetTimer,
     ];
 }
 

@@ -7,6 +7,7 @@
 // `Describe` writes paths that start at `::tailwater_core`; inside this crate they must lead here.
 extern crate self as tailwater_core;
 
+pub mod aggregate;
 pub mod clock;
 pub mod counters;
 pub mod either;
@@ -21,6 +22,7 @@ pub mod schema;
 pub mod symbol;
 pub mod time;
 
+pub use aggregate::Aggregate;
 pub use clock::{Clock, ManualClock};
 pub use counters::{Counter, Counters, Gauge};
 pub use either::Either;

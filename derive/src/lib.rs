@@ -1,11 +1,12 @@
-//! `#[record]` and `Describe`: make a struct or enum something that can flow through a job and be
-//! kept as state.
+//! `#[record]` and `Describe` make a struct or enum something that can flow through a job and be
+//! kept as state; `#[keyed_state]` makes a struct the state of each key.
 
 mod describe;
+mod keyed_state;
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, Item, LitInt, parse_macro_input};
+use syn::{DeriveInput, Item, ItemStruct, LitInt, parse_macro_input};
 
 /// Derives what a record needs: `Clone`, `Debug`, rkyv's archive (so that it can be state), serde's
 /// text forms (so that it can be read from and written to CSV and JSON lines) and its schema (so
@@ -54,4 +55,19 @@ pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn describe(item: TokenStream) -> TokenStream {
     let input = parse_macro_input!(item as DeriveInput);
     describe::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Makes a struct the state of each key: its fields say what is remembered, and their names are the
+/// names in checkpoints.
+///
+/// A field is a `Value<V>`, `Map<K, V>`, `List<V>`, `Reducing<V, R>` or `Aggregating<T, A>`; the
+/// key goes before its parameters. `#[ttl(Ttl::after(10.minutes()))]` on a field lets what it holds
+/// expire. `#[keyed_state(key = TYPE, crate = PATH)]`: the crate is that of the states,
+/// `::tailwater::state` without.
+#[proc_macro_attribute]
+pub fn keyed_state(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as ItemStruct);
+    keyed_state::expand(arguments.into(), item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

@@ -1,36 +1,11 @@
 //! How many records become one value: the engine's view (`Aggregator`) and the user's
-//! (`Aggregate`).
+//! ([`Aggregate`], of core).
 
 use std::marker::PhantomData;
 
 use tailwater_core::Record;
 
-/// An aggregate as a user writes it: the accumulator itself, cloned from the prototype that the job
-/// gives.
-///
-/// `merge` must not depend on the order of its sides: panes, sessions and cores are merged in any
-/// order (SEMANTICS 39).
-pub trait Aggregate<T>: Record {
-    /// What a window emits.
-    type Output: Record;
-
-    /// Takes one record in.
-    fn add(&mut self, record: &T);
-
-    /// Takes in all that `other` has seen.
-    fn merge(&mut self, other: &Self);
-
-    /// The result so far.
-    fn finish(&self) -> Self::Output;
-
-    /// Takes out again what `other` has seen, which was merged before. Returns `false`, and changes
-    /// nothing, where the aggregate cannot (a maximum cannot); sliding windows then combine all
-    /// panes.
-    fn subtract(&mut self, other: &Self) -> bool {
-        let _ = other;
-        false
-    }
-}
+pub use tailwater_core::Aggregate;
 
 /// An aggregate as the engine runs it: a function, with its accumulator as a value apart.
 pub trait Aggregator<T>: Clone + Send + 'static {

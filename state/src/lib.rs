@@ -7,6 +7,7 @@ pub mod budget;
 pub mod changes;
 pub mod checkpoint;
 pub mod context;
+pub mod keyed;
 pub mod pane;
 mod prefetch;
 mod slab;
