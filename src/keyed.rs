@@ -4,7 +4,8 @@ use tailwater_core::{Key, Record};
 use tailwater_operators::rolling::{
     self, FieldExtreme, FieldSum, Fold, RecordExtreme, Reduce, Rolling, RollingStep,
 };
-use tailwater_operators::{Identity, Operator, Then};
+use tailwater_operators::{Identity, Operator, Process, ProcessOperator, Then};
+use tailwater_state::keyed::KeyedState;
 
 use crate::{Stream, WindowKind, Windowed};
 
@@ -46,6 +47,16 @@ where
     /// [`Sliding`](crate::prelude::Sliding), [`Session`](crate::prelude::Session).
     pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, C, W> {
         Windowed::new(self, windows)
+    }
+
+    /// A function of the user's over the records of each key, with state and timers: a
+    /// [`Process`](crate::prelude::Process). Its state is keyed by what the stream is keyed by.
+    pub fn process<P>(self, process: P) -> AfterKey<T, ProcessOperator<P, F>>
+    where
+        P: Process<In = T, State: KeyedState<Key = K>, Out: Send + 'static>,
+        ProcessOperator<P, F>: Operator<In = T>,
+    {
+        self.then(|key| ProcessOperator::new(key, process))
     }
 
     /// For each record, all records of its key so far combined into one. The first is emitted as it

@@ -66,7 +66,7 @@ pub use tailwater_core::{
     Notional, Price, Record, Result, Schema, Size, Span, Stamped, Symbol, TimeUnits, Timestamp,
     Volume,
 };
-pub use tailwater_derive::record;
+pub use tailwater_derive::{keyed_state, record};
 pub use tailwater_operators as operators;
 pub use tailwater_operators::testing;
 pub use tailwater_runtime as runtime;
@@ -74,6 +74,8 @@ pub use tailwater_runtime::{
     Backoff, CheckpointReport, Checkpoints, Cores, Driver, Guarantee, Idle, JobHandle, Local,
     Objective, OpenStore, Pace, Report, Restart, Restore, SystemClock,
 };
+
+pub use tailwater_state as state;
 
 #[doc(hidden)]
 pub use tailwater_core::schema;
@@ -87,4 +89,6 @@ mod pages {
     struct Embedding;
     #[doc = include_str!("../docs/latency.md")]
     struct Latency;
+    #[doc = include_str!("../docs/state.md")]
+    struct State;
 }

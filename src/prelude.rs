@@ -3,7 +3,7 @@
 pub use crate::{
     Checkpoints, Cores, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore, Pace, Price,
     Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream, Symbol, TimeUnits,
-    Timestamp, Volume, egress, ingress, record,
+    Timestamp, Volume, egress, ingress, keyed_state, record,
 };
 pub use tailwater_connectors::{
     Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
@@ -13,5 +13,6 @@ pub use tailwater_operators::aggregates::{
 };
 pub use tailwater_operators::join::{AsOf, Matched};
 pub use tailwater_operators::{
-    Aggregate, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
+    Aggregate, Context, Process, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
 };
+pub use tailwater_state::keyed::{NoState, Ttl};

@@ -146,6 +146,14 @@ impl<O: Operator> Harness<O> {
         }
     }
 
+    /// Tells the operator the wall clock's time, as a task does once a round.
+    pub fn clock(&mut self, now: Timestamp) {
+        if self.output.error.is_none() && self.operator.wants_clock() {
+            self.operator.on_clock(now, &mut self.output);
+            self.finish_pending();
+        }
+    }
+
     /// Ends the input: the last watermark, then the end.
     pub fn end(&mut self) {
         self.watermark(Timestamp::MAX);
