@@ -109,6 +109,10 @@ pub trait TrackedState {
     /// When an entry cannot be archived, now or when it was saved before a change.
     fn drain(&mut self, into: &mut Drain) -> Result<bool>;
 
+    /// About so many entries will come with [`load`](TrackedState::load): a table takes the memory
+    /// for them at once.
+    fn expect(&mut self, _entries: usize) {}
+
     /// Takes entries of a checkpoint in; they count as unchanged. The order is that of the chain of
     /// checkpoints, in each the tombstones first.
     ///

@@ -496,6 +496,10 @@ impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
         outcome
     }
 
+    fn expect(&mut self, entries: usize) {
+        self.reserve(entries);
+    }
+
     fn load(&mut self, frames: &[Frame<'_>]) -> Result<()> {
         self.load_frames(frames)
     }
