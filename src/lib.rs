@@ -74,7 +74,6 @@ pub use tailwater_runtime::{
     Backoff, CheckpointReport, Checkpoints, Cores, Driver, Guarantee, Idle, JobHandle, Local,
     Objective, OpenStore, Pace, Report, Restart, Restore, SystemClock,
 };
-
 pub use tailwater_state as state;
 
 #[doc(hidden)]

@@ -4,7 +4,7 @@
 //! ```text
 //! right (quotes)   q1      q2          q3           backward: the latest at or before the trade
 //! left  (trades)        t1        t2                t1 -> q1 or q2 by its time, t2 -> q2
-//! time             ------------------------->       forward: the earliest at or after; nearest: either
+//! time             ------------------------->       forward: the earliest at or after
 //! ```
 //!
 //! A left record is matched when the watermark proves that no better match can come; so results do

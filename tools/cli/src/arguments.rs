@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tailwater::connectors::OnError;
-use tailwater::{Cores, Driver, Error, Idle, Objective, Pace, Result, Span, TimeUnits};
+use tailwater::{
+    CheckpointOptions, Cores, Driver, Error, Idle, Objective, Pace, Result, Span, TimeUnits,
+};
 
 use crate::bench::BenchArgs;
+use crate::inspect::InspectArgs;
 use crate::jobs::{Kind, Order, Shape};
 
 const EXAMPLES: &str = "\
@@ -15,6 +18,7 @@ Examples:
   tailwater run bars --input trades.csv.gz --output bars.jsonl
   tailwater explain vwap --cores 4
   tailwater generate --format itch50 --symbols 100 --events 1000000 --output tape.itch
+  tailwater inspect checkpoints/
   tailwater bench tick-vwap --cores 2
 
 `tailwater COMMAND --help` shows the options of a command, with examples.";
@@ -30,13 +34,23 @@ Examples:
   tailwater run bars --input 'tape/*.csv.zst' --output bars/ --on-error dead-letter=bad.jsonl
       several files into a directory of parts; bad lines are kept aside
   tailwater run vwap --input day.itch --rate x100 --output - | head
-      a day of ITCH a hundred times as fast as it was";
+      a day of ITCH a hundred times as fast as it was
+  tailwater run bars --input day.csv --output bars.jsonl --checkpoints ckpt/ --interval 1s --restore latest
+      exactly once: killed at any moment and started again with the same line, it goes on where it was";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   tailwater explain bars
   tailwater explain vwap --cores 4 --format dot | dot -Tsvg > vwap.svg
   tailwater explain vwap --window 1min --slide 1s --format json";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  tailwater inspect checkpoints/
+      the newest checkpoint: operators, states, keys, bytes, types, chain, and the verdict of a full check
+  tailwater inspect checkpoints/ --state window/panes --limit 10
+      some entries of a state
+  tailwater inspect checkpoints/ --checkpoint 42 --state window/panes --key BTCUSDT --format json";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
@@ -62,6 +76,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Measure the engine on this machine; one JSON line a result
     Bench(BenchArgs),
+    /// Look into a checkpoint: its states, its chain, whether it is whole, and its entries
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
     /// Write a synthetic tape to a file: the same options give the same bytes
     #[command(after_help = GENERATE_EXAMPLES)]
     Generate(GenerateArgs),
@@ -174,6 +191,9 @@ pub struct RunArgs {
     #[arg(long, default_value = "glommio", value_name = "DRIVER", help_heading = "Machine")]
     #[arg(value_parser = tailwater::parse_driver)]
     pub driver: Driver,
+
+    #[command(flatten)]
+    pub checkpoints: CheckpointOptions,
 }
 
 /// The options of `tailwater explain`.

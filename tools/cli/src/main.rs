@@ -3,9 +3,11 @@
 
 mod arguments;
 mod bench;
+mod entries;
 mod explain;
 mod generate;
 mod input;
+mod inspect;
 mod jobs;
 mod look;
 mod output;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Generate(arguments) => generate::generate(arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

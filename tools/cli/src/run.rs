@@ -29,14 +29,15 @@ pub fn run(arguments: RunArgs) -> Result<()> {
         InputKind::Files(files) => jobs::add(&job, &shape, files, arguments.rate, lines),
     }
 
-    let handle = job.start(Local {
+    let local = Local {
         cores: arguments.cores,
         idle: arguments.idle,
         driver: arguments.driver,
         // Long enough to meet the machine's timer ticks, short enough not to be noticed.
         floor_measurement: 50.millis(),
         ..Local::default()
-    })?;
+    };
+    let handle = job.start(arguments.checkpoints.apply(local))?;
     stop_on_signals(&handle)?;
     if !arguments.quiet {
         for warning in handle.warnings() {

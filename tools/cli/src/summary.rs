@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use tailwater::runtime::CheckpointReport;
 use tailwater::runtime::latency::{Percentiles, Verdict};
 use tailwater::{Error, Report, Result};
 
@@ -101,6 +102,7 @@ fn write_text(out: &mut String, report: &Report, sample: &[String]) -> std::fmt:
             nanos(core.longest_round_ns),
         )?;
     }
+    write_checkpoints(out, &report.checkpoints)?;
     for warning in &report.warnings {
         writeln!(out, "  {ODD}warning:{ODD:#} {warning}")?;
     }
@@ -109,6 +111,62 @@ fn write_text(out: &mut String, report: &Report, sample: &[String]) -> std::fmt:
         for line in sample {
             writeln!(out, "    {line}")?;
         }
+    }
+    Ok(())
+}
+
+/// Nothing where the job took none and restored none.
+fn write_checkpoints(out: &mut String, told: &CheckpointReport) -> std::fmt::Result {
+    if told.restored_from > 0 {
+        writeln!(
+            out,
+            "  {HEAD}restored{HEAD:#}   from checkpoint {} in {}",
+            told.restored_from,
+            nanos(told.restore_ns)
+        )?;
+    }
+    if told.restarts > 0 {
+        let why = told.last_restart.as_deref().unwrap_or("no reason");
+        writeln!(out, "  {ODD}restarts{ODD:#}   {}, the last one after: {why}", told.restarts)?;
+    }
+    if told.completed + told.failed == 0 {
+        return Ok(());
+    }
+    write!(out, "  {HEAD}checkpoints{HEAD:#} {} completed, ", count(told.completed))?;
+    write_odd(out, told.failed, "failed")?;
+    writeln!(
+        out,
+        "{} bytes written, the newest {}; state takes {} bytes",
+        count(told.bytes),
+        count(told.newest_bytes),
+        count(told.state_bytes)
+    )?;
+    writeln!(
+        out,
+        "    duration {} (longest {}), alignment at most {}, hand-over at most {}",
+        nanos(told.duration_p50_ns),
+        nanos(told.duration_max_ns),
+        nanos(told.alignment_max_ns),
+        nanos(told.drain_max_ns),
+    )?;
+    writeln!(
+        out,
+        "    pause of the hot loop at a barrier {} (longest {})",
+        nanos(told.pause_p50_ns),
+        nanos(told.pause_max_ns),
+    )?;
+    if told.forced_drains > 0 {
+        let forced = count(told.forced_drains);
+        writeln!(
+            out,
+            "    {ODD}{forced} times{ODD:#} a barrier waited for the hand-over before it"
+        )?;
+    }
+    if let Some(failure) = &told.last_failure {
+        writeln!(out, "    {ODD}the last failure:{ODD:#} {failure}")?;
+    }
+    if let Some(warning) = &told.last_warning {
+        writeln!(out, "    {ODD}warning:{ODD:#} {warning}")?;
     }
     Ok(())
 }

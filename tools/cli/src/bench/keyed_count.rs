@@ -1,9 +1,13 @@
 //! `keyed-count`: a running count and sum per key, one output per input.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use tailwater::prelude::*;
 use tailwater_core::random::{mix, nth};
 
 use super::{BenchArgs, Generated, Throughput};
+use crate::look;
 
 const SEED: u64 = 0x5EED_0000_0000_0001 ^ 0xC0;
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -31,7 +35,11 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
         Amount { key, amount: 1 + (r & 0xFF) }
     };
     let job = Job::new("keyed-count");
-    let results = counting(|result: &Stamped<Running>| {
+    let is_told = Arc::new(AtomicBool::new(!args.first_output));
+    let results = counting(move |result: &Stamped<Running>| {
+        if !is_told.load(Relaxed) && !is_told.swap(true, Relaxed) {
+            look::tell("first output", look::HEAD, &"has come");
+        }
         let Running { key, count, .. } = result.value;
         mix(key ^ count.wrapping_mul(GAMMA))
     });

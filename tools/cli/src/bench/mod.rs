@@ -4,13 +4,15 @@ mod chain;
 mod exchange;
 mod keyed_count;
 mod latency;
+mod service_time;
+mod state_update;
 mod tick_vwap;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tailwater::{Driver, Idle, Local, Report, Result};
+use tailwater::{CheckpointOptions, Driver, Idle, Local, Report, Result};
 
 /// Which workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +27,10 @@ pub enum Workload {
     Chain,
     /// 32-byte records from each core to the other
     Exchange,
+    /// Read-modify-write of 32-byte values by key, one output per input
+    StateUpdate,
+    /// The time of one update of a keyed table, its own and not its queueing, at a steady rate
+    ServiceTime,
 }
 
 /// `tailwater bench`: the same work on the same bytes as other engines, with a checksum of its
@@ -34,6 +40,7 @@ pub enum Workload {
 Examples:
   tailwater bench tick-vwap --cores 2 --events 30000000
   tailwater bench keyed-count --keys 10000000 --events 30000000
+  tailwater bench keyed-count --keys 10000000 --events 50000000 --checkpoints ckpt/ --interval 1s
   tailwater bench latency --rate 1000000 --seconds 10 --idle spin")]
 pub struct BenchArgs {
     /// The workload
@@ -44,13 +51,13 @@ pub struct BenchArgs {
     /// Records in total
     #[arg(long, default_value_t = 10_000_000)]
     events: u64,
-    /// Keys of keyed-count
+    /// Keys of keyed-count, state-update and service-time
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
-    /// Records a second of latency
+    /// Records a second of latency and service-time
     #[arg(long, default_value_t = 100_000)]
     rate: u64,
-    /// How long latency runs
+    /// How long latency and service-time run
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// What a core does that has nothing to do: spin, yield or park
@@ -59,6 +66,52 @@ pub struct BenchArgs {
     /// What drives the cores: glommio, threads or seeded:N
     #[arg(long, default_value = "glommio", value_parser = tailwater::parse_driver)]
     driver: Driver,
+    /// Say on standard error when the first output of keyed-count has come
+    #[arg(long)]
+    first_output: bool,
+    #[command(flatten)]
+    checkpoints: CheckpointOptions,
+}
+
+/// What the checkpoints of a workload came to; nothing where it took none.
+#[derive(Serialize)]
+struct CheckpointFigures {
+    checkpoints: u64,
+    checkpoints_failed: u64,
+    checkpoint_bytes: u64,
+    checkpoint_bytes_newest: u64,
+    checkpoint_p50_ns: u64,
+    checkpoint_max_ns: u64,
+    alignment_max_ns: u64,
+    pause_p50_ns: u64,
+    pause_max_ns: u64,
+    drain_max_ns: u64,
+    forced_drains: u64,
+    restored_from: u64,
+    restore_ns: u64,
+    state_bytes: u64,
+}
+
+impl CheckpointFigures {
+    fn of(report: &Report) -> Option<Self> {
+        let told = &report.checkpoints;
+        (told.completed + told.failed + told.restored_from > 0).then(|| Self {
+            checkpoints: told.completed,
+            checkpoints_failed: told.failed,
+            checkpoint_bytes: told.bytes,
+            checkpoint_bytes_newest: told.newest_bytes,
+            checkpoint_p50_ns: told.duration_p50_ns,
+            checkpoint_max_ns: told.duration_max_ns,
+            alignment_max_ns: told.alignment_max_ns,
+            pause_p50_ns: told.pause_p50_ns,
+            pause_max_ns: told.pause_max_ns,
+            drain_max_ns: told.drain_max_ns,
+            forced_drains: told.forced_drains,
+            restored_from: told.restored_from,
+            restore_ns: told.restore_ns,
+            state_bytes: told.state_bytes,
+        })
+    }
 }
 
 /// What a throughput workload came to.
@@ -72,17 +125,19 @@ struct Throughput {
     events_per_s: f64,
     outputs: u64,
     checksum: String,
+    #[serde(flatten)]
+    checkpoints: Option<CheckpointFigures>,
 }
 
 impl BenchArgs {
     fn local(&self) -> Local {
-        Local {
+        self.checkpoints.clone().apply(Local {
             driver: self.driver,
             idle: self.idle,
             // What is measured is the work; a marker a millisecond belongs to `run`.
             marker_interval: None,
             ..Local::cores(self.cores)
-        }
+        })
     }
 
     fn throughput(
@@ -101,6 +156,7 @@ impl BenchArgs {
             events_per_s: report.records_per_s(),
             outputs,
             checksum: format!("{checksum:016x}"),
+            checkpoints: CheckpointFigures::of(report),
         }
     }
 }
@@ -117,6 +173,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         Workload::Latency => to_line(&latency::run(args)?),
         Workload::Chain => to_line(&chain::run(args)?),
         Workload::Exchange => to_line(&exchange::run(args)?),
+        Workload::StateUpdate => to_line(&state_update::run(args)?),
+        Workload::ServiceTime => to_line(&service_time::run(args)?),
     };
     println!("{line}");
     Ok(())
