@@ -7,6 +7,7 @@ pub mod budget;
 pub mod changes;
 pub mod checkpoint;
 pub mod context;
+pub mod entries;
 pub mod keyed;
 pub mod pane;
 mod prefetch;
@@ -22,6 +23,7 @@ pub use changes::{
     CHUNK_BYTES, Chunk, Declaration, Drain, Frame, Payload, SnapshotKind, TrackedState,
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
+pub use entries::{Entries, Entry};
 pub use pane::{Pane, Panes};
 pub use snapshot::{
     Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,

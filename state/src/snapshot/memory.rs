@@ -29,6 +29,13 @@ impl MemorySnapshot {
         self.deltas.push(Vec::new());
     }
 
+    /// The next snapshot begins, of a job that runs on so many cores now.
+    pub fn begin_on(&mut self, cores: u32) {
+        self.cores = cores;
+        self.parts.clear();
+        self.begin();
+    }
+
     /// Adds what a task on a core wrote at the barrier and drained after it.
     ///
     /// # Panics
