@@ -1,28 +1,60 @@
 //! Puts records in the order of event time, as soon as the watermark proves that none is missing.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use tailwater_core::{Record, Result, Timestamp};
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_core::{Record, Result, Timestamp, stable_hash};
+use tailwater_state::{Drain, Entries, Entry, SnapshotReader, SnapshotWriter, TrackedState};
 
 use crate::blame::blame;
-use crate::{Collect, Description, Operator};
+use crate::{Collect, Description, Operator, OperatorContext};
 
 /// Holds records until the watermark reaches their time, then emits them by (time, key, arrival).
 ///
 /// A record that comes when the watermark has passed its time (a late firing) is emitted at the
-/// next watermark, before all that is newer.
+/// next watermark, before all that is newer. It runs on one core, which restores what is held.
 pub struct InOrder<T, K, F> {
     key: F,
-    held: BTreeMap<Timestamp, Vec<T>>,
+    records: Entries<Held<T>>,
+    /// The numbers of the records in `records`, in order of arrival.
+    held: BTreeMap<Timestamp, Vec<u32>>,
+    arrivals: u64,
     /// Sorted records of one time that are being emitted, last first.
     leaving: (Timestamp, Vec<T>),
     /// The watermark whose records are being emitted.
     pending: Option<Timestamp>,
     /// Emptied vectors for new times, so that none is allocated in steady state.
-    spare: Vec<Vec<T>>,
+    spare: Vec<Vec<u32>>,
     types: PhantomData<fn(T) -> K>,
+}
+
+/// A record that is held.
+struct Held<T> {
+    at: Timestamp,
+    arrival: u64,
+    record: T,
+}
+
+impl<T: Record> Entry for Held<T> {
+    type Key = (Timestamp, u64);
+    type Value = T;
+
+    fn hash(&self) -> u64 {
+        stable_hash(&self.key())
+    }
+
+    fn key(&self) -> (Timestamp, u64) {
+        (self.at, self.arrival)
+    }
+
+    fn with_value<R>(&mut self, use_it: impl FnOnce(&T) -> R) -> R {
+        use_it(&self.record)
+    }
+
+    fn restored((at, arrival): (Timestamp, u64), record: T) -> Self {
+        Self { at, arrival, record }
+    }
 }
 
 /// The most emptied vectors that are kept.
@@ -33,7 +65,9 @@ impl<T, K, F> InOrder<T, K, F> {
     pub fn new(key: F) -> Self {
         Self {
             key,
+            records: Entries::default(),
             held: BTreeMap::new(),
+            arrivals: 0,
             leaving: (Timestamp::MIN, Vec::new()),
             pending: None,
             spare: Vec::new(),
@@ -57,10 +91,17 @@ where
     type In = T;
     type Out = T;
 
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.records = Entries::new(&context.state);
+        Ok(())
+    }
+
     #[inline]
-    fn on_record(&mut self, at: Timestamp, value: T, _: &mut impl Collect<T>) {
+    fn on_record(&mut self, at: Timestamp, record: T, _: &mut impl Collect<T>) {
+        let number = self.records.insert(Held { at, arrival: self.arrivals, record });
+        self.arrivals += 1;
         let spare = &mut self.spare;
-        self.held.entry(at).or_insert_with(|| spare.pop().unwrap_or_default()).push(value);
+        self.held.entry(at).or_insert_with(|| spare.pop().unwrap_or_default()).push(number);
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<T>) {
@@ -75,22 +116,24 @@ where
     fn resume(&mut self, out: &mut impl Collect<T>) {
         let Some(watermark) = self.pending else { return };
         loop {
-            let (at, records) = &mut self.leaving;
+            let (leaving, records) = &mut self.leaving;
             while let Some(record) = records.pop() {
-                out.record(*at, record);
+                out.record(*leaving, record);
                 if !out.has_room() {
                     return;
                 }
             }
             let next = self.held.first_entry().filter(|entry| *entry.key() <= watermark);
-            let Some((at, mut records)) = next.map(|entry| entry.remove_entry()) else { break };
-            // Stable, so that records of equal keys leave in the order they came; reversed, because
-            // they are taken from the end.
-            blame("in_order", at, || records.sort_by_cached_key(&mut self.key));
-            records.reverse();
-            let emptied = std::mem::replace(&mut self.leaving, (at, records)).1;
+            let Some((at, mut numbers)) = next.map(|entry| entry.remove_entry()) else { break };
+            *leaving = at;
+            // From the end, as they are taken from the end; the sort is stable, so that those of
+            // equal keys leave in the order they came.
+            let taken = numbers.drain(..).rev().map(|number| self.records.remove(number).record);
+            records.extend(taken);
+            let key = &mut self.key;
+            blame("in_order", at, || records.sort_by_cached_key(|record| Reverse(key(record))));
             if self.spare.len() < SPARE_MAX {
-                self.spare.push(emptied);
+                self.spare.push(numbers);
             }
         }
         self.pending = None;
@@ -98,27 +141,28 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        let held: Vec<(Timestamp, Vec<T>)> =
-            self.held.iter().map(|(at, records)| (*at, records.clone())).collect();
-        into.operator("in_order", |into| {
-            into.value("held", &held)?;
-            into.value("pending", &self.pending)?;
-            into.value("leaving", &self.leaving)
-        })
+        assert!(self.pending.is_none(), "a barrier comes behind what was leaving");
+        into.operator("in_order", |into| into.tracked("held", &mut self.records))
+    }
+
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        self.records.drain(into)
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        from.operator("in_order", |from| {
-            let held: Option<Vec<(Timestamp, Vec<T>)>> = from.value("held")?;
-            self.held = held.into_iter().flatten().collect();
-            self.pending = from.value("pending")?.flatten();
-            self.leaving = from.value("leaving")?.unwrap_or_default();
-            Ok(())
-        })
+        from.operator("in_order", |from| from.tracked("held", &mut self.records))?;
+        let mut order: Vec<_> =
+            self.records.iter().map(|(number, held)| (held.arrival, held.at, number)).collect();
+        order.sort_unstable();
+        self.arrivals = order.last().map_or(0, |(arrival, ..)| arrival + 1);
+        for (_, at, number) in order {
+            self.held.entry(at).or_default().push(number);
+        }
+        Ok(())
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new("in_order", "by event time and key"));
+        into.push(Description::stateful("in_order", "by event time and key"));
     }
 }
 

@@ -177,11 +177,20 @@ pub struct Description {
     pub name: String,
     /// What it does in particular: `tumbling 1s`, for instance. May be empty.
     pub detail: String,
+    /// Whether it remembers anything over a barrier: then its name must be its own, as its state is
+    /// found by it.
+    pub stateful: bool,
 }
 
 impl Description {
-    /// An operator's line.
+    /// The line of an operator that remembers nothing.
     pub fn new(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), detail: detail.into() }
+        Self { name: name.into(), detail: detail.into(), stateful: false }
+    }
+
+    /// The line of an operator whose [`snapshot`](Operator::snapshot) writes states under this
+    /// name.
+    pub fn stateful(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { stateful: true, ..Self::new(name, detail) }
     }
 }

@@ -16,7 +16,6 @@
 //! # Ok::<(), tailwater_core::Error>(())
 //! ```
 
-mod keyed;
 mod steps;
 
 #[cfg(test)]
@@ -24,23 +23,25 @@ mod tests;
 
 use std::marker::PhantomData;
 
-use tailwater_core::{Error, Key, Record, Result, Timestamp};
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_core::{Error, Key, Record, Result, Stamped, Timestamp, stable_hash};
+use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, StateTable, TrackedState};
 
 pub use steps::{
     CheckedSum, Extreme, FieldExtreme, FieldSum, Fold, RecordExtreme, Reduce, RollingStep,
 };
 
 use crate::blame::blame;
-use crate::{Collect, Description, Operator};
-use keyed::Keyed;
+use crate::window::panes::GROUP_LEN;
+use crate::{Collect, Description, Operator, OperatorContext};
 
 /// A rolling aggregate for each key: `F` reads the key, `S` takes the records in.
 pub struct Rolling<K, T, F, S: RollingStep<T>> {
     name: String,
     key_of: F,
     step: S,
-    states: Keyed<K, S::State>,
+    states: StateTable<K, S::State>,
+    /// Hashes and keys of the group in hand; empty between calls.
+    staged: Vec<(u64, K)>,
     records: PhantomData<fn(T)>,
 }
 
@@ -119,8 +120,8 @@ where
 impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
     /// A rolling aggregate with a step of the user's.
     pub fn new(name: impl Into<String>, key_of: F, step: S) -> Self {
-        let states = Keyed::default();
-        Self { name: name.into(), key_of, step, states, records: PhantomData }
+        let (states, staged) = (StateTable::detached(), Vec::new());
+        Self { name: name.into(), key_of, step, states, staged, records: PhantomData }
     }
 
     /// The same under a name of the user's.
@@ -138,6 +139,32 @@ impl<K, T, F: Clone, S: RollingStep<T>> Clone for Rolling<K, T, F, S> {
     }
 }
 
+impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
+    /// Takes one record in and emits what its key has come to.
+    #[inline(always)]
+    fn apply(
+        &mut self,
+        at: Timestamp,
+        (hash, key): (u64, K),
+        value: T,
+        out: &mut impl Collect<S::State>,
+    ) {
+        let Self { name, step, states, .. } = self;
+        let mut value = Some(value);
+        let outcome = blame(name, at, || {
+            let state = states.get_or_insert_with(hash, key, || {
+                step.first(value.take().expect("a record is taken in once"))
+            });
+            let outcome = value.map_or(Ok(()), |value| step.next(state, value));
+            outcome.map(|()| state.clone())
+        });
+        match outcome {
+            Ok(state) => out.record(at, state),
+            Err(error) => out.fail(Error::user(name, at, error)),
+        }
+    }
+}
+
 impl<K, T, F, S> Operator for Rolling<K, T, F, S>
 where
     K: Key,
@@ -148,37 +175,53 @@ where
     type In = T;
     type Out = S::State;
 
-    #[inline]
-    fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<S::State>) {
-        let Self { name, key_of, step, states, .. } = self;
-        let key = blame(name, at, || key_of(&value));
-        match states.find(&key) {
-            Some(state) => match blame(name, at, || step.next(state, value)) {
-                Ok(()) => out.record(at, state.clone()),
-                Err(error) => out.fail(Error::user(name, at, error)),
-            },
-            None => {
-                let state = blame(name, at, || step.first(value));
-                out.record(at, state.clone());
-                states.insert(key, state);
-            }
-        }
-    }
-
-    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.operator(&self.name, |into| into.value("states", &self.states.to_vec()))
-    }
-
-    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let states: Option<Vec<(K, S::State)>> =
-            from.operator(&self.name, |from| from.value("states"))?;
-        for (key, state) in states.into_iter().flatten() {
-            self.states.insert(key, state);
-        }
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.states = StateTable::new(&context.state);
         Ok(())
     }
 
+    #[inline]
+    fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<S::State>) {
+        let key = blame(&self.name, at, || (self.key_of)(&value));
+        self.apply(at, (stable_hash(&key), key), value, out);
+    }
+
+    /// Hashes the keys of a group and asks for their slots, then takes the records in order.
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
+        let mut staged = std::mem::take(&mut self.staged);
+        let mut records = batch.drain(..);
+        loop {
+            let Self { name, key_of, states, .. } = self;
+            staged.extend(records.as_slice().iter().take(GROUP_LEN).map(|record| {
+                let key = blame(name, record.at, || key_of(&record.value));
+                let hash = stable_hash(&key);
+                states.prefetch(hash);
+                (hash, key)
+            }));
+            if staged.is_empty() {
+                break;
+            }
+            for (hashed, Stamped { at, value }) in staged.drain(..).zip(&mut records) {
+                self.apply(at, hashed, value, out);
+            }
+        }
+        drop(records);
+        self.staged = staged;
+    }
+
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        into.operator(&self.name, |into| into.tracked("states", &mut self.states))
+    }
+
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        self.states.drain(into)
+    }
+
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        from.operator(&self.name, |from| from.tracked("states", &mut self.states)).map(drop)
+    }
+
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new(&self.name, "rolling"));
+        into.push(Description::stateful(&self.name, "rolling"));
     }
 }

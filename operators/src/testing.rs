@@ -2,7 +2,9 @@
 //!
 //! [`Harness`] is for tests of what an operator does. [`check_operator`] is for what it must not
 //! do: its results may not change when it is snapshotted and restored after each element, when its
-//! output has no room every other time that it asks, or when records come in batches.
+//! output has no room every other time that it asks, when records come in batches, or when it fails
+//! and goes on from a checkpoint that was drained while records came. [`check_rescaling`] is for
+//! keyed operators: they must go on with another number of cores.
 //!
 //! ```
 //! use tailwater_core::{Control, Element, Stamped, Timestamp};
@@ -17,6 +19,8 @@
 //! assert_eq!(output.len(), 2);
 //! ```
 
+mod recovery;
+
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -28,6 +32,8 @@ use tailwater_state::{
 };
 
 use crate::{Collect, Operator, OperatorContext};
+
+pub use recovery::check_rescaling;
 
 /// How an output answers operators that ask whether they may go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,8 +118,11 @@ impl<O: Operator> Harness<O> {
     ///
     /// # Errors
     /// When the operator cannot run as configured.
-    pub fn with_room(mut operator: O, room: Room) -> Result<Self> {
-        let context = OperatorContext::single_core();
+    pub fn with_room(operator: O, room: Room) -> Result<Self> {
+        Self::on_core(operator, OperatorContext::single_core(), room)
+    }
+
+    fn on_core(mut operator: O, context: OperatorContext, room: Room) -> Result<Self> {
         operator.open(&context)?;
         let output =
             Output { elements: Vec::new(), error: None, room, refused_last: Cell::new(false) };
@@ -184,12 +193,17 @@ impl<O: Operator> Harness<O> {
     ///
     /// # Errors
     /// When the snapshot cannot be taken, or `fresh` cannot be opened or restored.
-    pub fn replace(&mut self, mut fresh: O) -> Result<()> {
-        self.snapshot()?;
+    pub fn replace(&mut self, fresh: O) -> Result<()> {
+        let source = Arc::new(self.snapshot()?.clone());
+        self.restore(fresh, source)
+    }
+
+    /// Throws the operator away and restores `fresh` from what a snapshot has for its core.
+    fn restore(&mut self, mut fresh: O, source: Arc<MemorySnapshot>) -> Result<()> {
         fresh.open(&self.context)?;
-        let groups = 0..self.context.key_groups.count();
-        let source = Arc::new(self.snapshots.clone());
-        let mut reader = SnapshotReader::new(source, "", (0, 1), groups);
+        let OperatorContext { core, cores, key_groups, .. } = self.context;
+        let groups = key_groups.range(core, cores);
+        let mut reader = SnapshotReader::new(source, "", (core, cores), groups);
         fresh.restore(&mut reader)?;
         let findings = reader.findings();
         assert!(findings.missing.is_empty(), "not in the snapshot: {:?}", findings.missing);
@@ -203,6 +217,15 @@ impl<O: Operator> Harness<O> {
     /// # Errors
     /// When the snapshot cannot be taken.
     pub fn snapshot(&mut self) -> Result<&MemorySnapshot> {
+        let parts = self.cut(SnapshotKind::Incremental)?;
+        let chunks = drain_all(&mut self.operator)?;
+        self.snapshots.begin();
+        self.snapshots.add("", 0, parts, chunks);
+        Ok(&self.snapshots)
+    }
+
+    /// The barrier's part of a snapshot.
+    fn cut(&mut self, kind: SnapshotKind) -> Result<SnapshotParts> {
         loop {
             self.operator.before_barrier(&mut self.output);
             if !self.operator.is_pending() {
@@ -210,10 +233,9 @@ impl<O: Operator> Harness<O> {
             }
             self.finish_pending();
         }
-        let (parts, chunks) = take_snapshot(&mut self.operator)?;
-        self.snapshots.begin();
-        self.snapshots.add("", 0, parts, chunks);
-        Ok(&self.snapshots)
+        let mut writer = SnapshotWriter::new(kind, "");
+        self.operator.snapshot(&mut writer)?;
+        Ok(writer.into_parts())
     }
 
     /// What came out since the last call.
@@ -269,16 +291,15 @@ impl<O: Operator> Harness<O> {
 /// When the snapshot cannot be taken or read.
 pub fn carry_over<O: Operator>(from: &mut O, to: &mut O) -> Result<()> {
     let mut snapshots = MemorySnapshot::new(1);
-    let (parts, chunks) = take_snapshot(from)?;
-    snapshots.add("", 0, parts, chunks);
+    let mut writer = SnapshotWriter::new(SnapshotKind::Full, "");
+    from.snapshot(&mut writer)?;
+    snapshots.add("", 0, writer.into_parts(), drain_all(from)?);
     let groups = 0..OperatorContext::single_core().key_groups.count();
     to.restore(&mut SnapshotReader::new(Arc::new(snapshots), "", (0, 1), groups))
 }
 
-/// The barrier's part of a snapshot, and all that is drained after it.
-fn take_snapshot<O: Operator>(operator: &mut O) -> Result<(SnapshotParts, Vec<Chunk>)> {
-    let mut writer = SnapshotWriter::new(SnapshotKind::Incremental, "");
-    operator.snapshot(&mut writer)?;
+/// All that is left of the last snapshot's tracked states.
+fn drain_all<O: Operator>(operator: &mut O) -> Result<Vec<Chunk>> {
     let mut drain = Drain::new();
     let mut chunks = Vec::new();
     loop {
@@ -286,7 +307,7 @@ fn take_snapshot<O: Operator>(operator: &mut O) -> Result<(SnapshotParts, Vec<Ch
         let done = operator.drain(&mut drain)?;
         chunks.extend(drain.take());
         if done {
-            return Ok((writer.into_parts(), chunks));
+            return Ok(chunks);
         }
     }
 }
@@ -304,7 +325,8 @@ enum Restores {
 struct Outcome<T> {
     elements: Vec<Element<T>>,
     error: Option<String>,
-    counts: Vec<(String, u64)>,
+    /// Absent where a run counted things twice.
+    counts: Option<Vec<(String, u64)>>,
 }
 
 impl<T> Outcome<T> {
@@ -312,15 +334,16 @@ impl<T> Outcome<T> {
         Self {
             elements: harness.take_output(),
             error: harness.error().map(Error::to_string),
-            counts: harness.context.counters.all(),
+            counts: Some(harness.context.counters.all()),
         }
     }
 }
 
-/// Runs a script and returns its output, after running it in four more ways that must come to the
-/// same: with a snapshot restored into a fresh operator after each element, with an output that
-/// refuses every other call, with both, and with successive records in one batch. Counts and a
-/// failure's message must agree too.
+/// Runs a script and returns its output, after running it in more ways that must come to the same:
+/// with a snapshot restored into a fresh operator after each element, with an output that refuses
+/// every other call, with both, with successive records in one batch, and with failures after
+/// checkpoints that are drained while more elements come. Counts and a failure's message must agree
+/// too.
 ///
 /// # Panics
 /// When an operator cannot be opened, snapshotted or restored, or when a run differs: the message
@@ -342,6 +365,11 @@ where
         assert_same(&plain, run(&make, script, room, restores), order, way);
     }
     assert_same(&plain, run_in_batches(&make, script), order, "with records in batches");
+    for (every, entries) in [(2, 1), (5, 2)] {
+        let way =
+            format!("with failures, checkpoints every {every} elements, drained by {entries}");
+        assert_same(&plain, recovery::run(&make, script, every, entries), order, &way);
+    }
     plain.elements
 }
 
@@ -410,10 +438,12 @@ fn assert_same<T: Debug + PartialEq>(
 ) {
     assert_eq!(plain.error, other.error, "the operator fails differently {way}");
     // After a failure nobody reads the counts, and the rest of a batch may have gone into them.
-    if plain.error.is_none() {
+    if plain.error.is_none() && other.counts.is_some() {
         assert_eq!(plain.counts, other.counts, "the operator counts differently {way}");
     }
     let mut expected: Vec<&Element<T>> = plain.elements.iter().collect();
+    drop_repeated(&mut expected);
+    drop_repeated(&mut other.elements);
     if order == Order::AnyBetweenControls {
         sort_between_controls(&mut expected);
         sort_between_controls(&mut other.elements);
@@ -426,6 +456,20 @@ fn assert_same<T: Debug + PartialEq>(
         );
     }
     assert_eq!(expected.len(), other.elements.len(), "the output's length differs {way}");
+}
+
+/// Drops watermarks that say nothing new, as tasks do (SEMANTICS 11): restored operators may say
+/// again how far they are.
+fn drop_repeated<T, E: Borrow<Element<T>>>(elements: &mut Vec<E>) {
+    let mut last = Timestamp::MIN;
+    elements.retain(|element| match element.borrow() {
+        Element::Control(Control::Watermark(at)) => {
+            let is_news = *at > last;
+            last = last.max(*at);
+            is_news
+        }
+        _ => true,
+    });
 }
 
 /// Sorts each run of records by how they print: records need no order of their own for it.

@@ -95,13 +95,15 @@ pub struct AssignTime<T, F, G> {
     time: F,
     generator: G,
     sent: Timestamp,
+    /// `sent` is a snapshot's: whoever comes behind has not heard of it yet.
+    is_restored: bool,
     types: PhantomData<fn(T)>,
 }
 
 impl<T, F, G> AssignTime<T, F, G> {
     /// Takes each record's event time with `time`; `generator` judges how far it has come.
     pub fn new(time: F, generator: G) -> Self {
-        Self { time, generator, sent: Timestamp::MIN, types: PhantomData }
+        Self { time, generator, sent: Timestamp::MIN, is_restored: false, types: PhantomData }
     }
 }
 
@@ -132,8 +134,8 @@ where
             self.on_record(at, value, out);
         }
         let watermark = self.generator.watermark();
-        if watermark > self.sent {
-            self.sent = watermark;
+        if watermark > self.sent || (watermark == self.sent && self.is_restored) {
+            (self.sent, self.is_restored) = (watermark, false);
             out.watermark(watermark);
         }
     }
@@ -146,17 +148,22 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        into.operator("event_time", |into| into.value("sent", &self.sent))
+        into.operator("event_time", |into| into.value("watermark", &self.sent))
     }
 
+    /// Goes on from the least watermark of all cores: any of their records may come here now.
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let sent = from.operator("event_time", |from| from.value("sent"))?;
-        self.sent = sent.unwrap_or(Timestamp::MIN);
+        let watermarks: Vec<Timestamp> =
+            from.operator("event_time", |from| from.values("watermark"))?;
+        if let Some(least) = watermarks.into_iter().min() {
+            (self.sent, self.is_restored) = (least, least != Timestamp::MIN);
+            self.generator.resume_from(least);
+        }
         Ok(())
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        into.push(Description::new("event_time", ""));
+        into.push(Description::stateful("event_time", ""));
     }
 }
 

@@ -135,7 +135,8 @@ proptest! {
                 Purging(Continuous(Span(3))),
                 NoEvictor,
                 Incremental::new(Prototype(Total(0))),
-            );
+            )
+            .named("totals");
             let totals = FlatMap::new(|fired: Fired<WindowResult<i64, i64>, i64>| match fired {
                 Fired::Result(result) => Some(result.value),
                 Fired::Late(late) => Some(late),

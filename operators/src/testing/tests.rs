@@ -119,7 +119,7 @@ fn order_counts_unless_it_is_waived() {
             .chain([Element::Control(Control::Idle)])
             .collect(),
         error: None,
-        counts: Vec::new(),
+        counts: Some(Vec::new()),
     };
     let same = |other: Outcome<i64>, order| {
         catch_unwind(AssertUnwindSafe(|| assert_same(&outcome([1, 2], 0), other, order, "")))

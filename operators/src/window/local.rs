@@ -17,6 +17,11 @@
 //! owner judges it as it would the record. Records in gaps between windows do the same, as they are
 //! late by their own time and not by a pane's.
 //!
+//! At a barrier all panes are flushed, whatever the watermark is: so nothing is stored but the
+//! watermark, and a job goes on with any number of cores. The owner sees more partials of a key and
+//! pane, earlier, and merges them to the same; a partial is still not late, as the local watermark
+//! has not passed its pane.
+//!
 //! Where keys hardly repeat within a pane, summing up costs more than it saves. After at least
 //! [`JUDGED_RECORDS_MIN`] records with fewer than [`RECORDS_OF_A_PARTIAL_MIN`] in a partial, the
 //! next [`PASSED_PANES`] panes beyond all that are held pass record by record; then it is tried
@@ -26,14 +31,14 @@
 use std::marker::PhantomData;
 
 use rkyv::{Archive, Deserialize, Serialize};
-use tailwater_core::{Describe, Error, Key, Record, Result, Span, Stamped, Timestamp, stable_hash};
+use tailwater_core::{Describe, Key, Record, Result, Stamped, Timestamp, stable_hash};
 use tailwater_state::{Panes, SnapshotReader, SnapshotWriter};
 
 use super::panes::grid::Grid;
 use super::panes::late::without_event_time;
 use super::panes::{GROUP_LEN, HotPane};
 use crate::blame::blame;
-use crate::{Aggregator, Collect, Description, Operator, Sliding};
+use crate::{Aggregator, Collect, Description, Operator, OperatorContext, Sliding};
 
 /// How many records must have been summed up before their reduction is judged.
 pub const JUDGED_RECORDS_MIN: u64 = 1024;
@@ -62,6 +67,24 @@ pub struct Partial<K, A> {
     pub accumulator: A,
 }
 
+/// Panes that are being emitted.
+#[derive(Clone, Copy)]
+struct Flush {
+    cause: Cause,
+    /// The pane in hand, and where the walk over its keys stands.
+    pane: usize,
+    cursor: usize,
+}
+
+/// Why panes are emitted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The watermark has passed them; it is handed on behind them.
+    Watermark,
+    /// A barrier has come: all of them go.
+    Barrier,
+}
+
 /// Sums up records by key and pane on the core that they lie on, and emits a [`Partial`] for each
 /// when the watermark has passed the pane.
 pub struct LocalPanes<K, T, F, G: Aggregator<T>> {
@@ -73,12 +96,13 @@ pub struct LocalPanes<K, T, F, G: Aggregator<T>> {
     judged_records_min: u64,
 
     watermark: Timestamp,
+    /// The watermark is a snapshot's: whoever comes behind has not heard of it yet.
+    is_restored: bool,
     panes: Panes<K, G::Accumulator>,
     hot: HotPane,
     /// The span of time whose records pass.
     passed: HotPane,
-    /// The pane that is being emitted, and where the walk over its keys stands.
-    flushing: Option<(usize, usize)>,
+    flushing: Option<Flush>,
     /// Records summed up and partials emitted since the last judgement.
     judged: (u64, u64),
     /// Hashes and keys of the group in hand; empty between calls.
@@ -113,6 +137,7 @@ where
             grid,
             judged_records_min: JUDGED_RECORDS_MIN,
             watermark: Timestamp::MIN,
+            is_restored: false,
             panes: Panes::default(),
             hot: HotPane::NONE,
             passed: HotPane::NONE,
@@ -275,18 +300,24 @@ where
         self.passing = passing;
     }
 
-    /// Goes on emitting for as long as `out` has room, then hands the watermark on.
+    fn start_flush(&mut self, cause: Cause, out: &mut impl Collect<Partial<K, G::Accumulator>>) {
+        self.flushing = Some(Flush { cause, pane: 0, cursor: 0 });
+        self.hot = HotPane::NONE;
+        self.flush(out);
+    }
+
+    /// Goes on emitting for as long as `out` has room, then hands the watermark on where it was the
+    /// cause.
     fn flush(&mut self, out: &mut impl Collect<Partial<K, G::Accumulator>>) {
-        let Some((first, mut cursor)) = self.flushing else { return };
-        let mut index = first;
+        let Some(Flush { cause, pane: mut index, mut cursor }) = self.flushing else { return };
         while let Some(pane) = self.panes.all().get(index) {
             let (_, last) = self.grid.bounds(pane.ordinal);
-            if last > self.watermark {
+            if cause == Cause::Watermark && last > self.watermark {
                 break;
             }
             while let Some((next, key, accumulator)) = pane.table.next_from(cursor) {
                 if !out.has_room() {
-                    self.flushing = Some((index, cursor));
+                    self.flushing = Some(Flush { cause, pane: index, cursor });
                     return;
                 }
                 self.judged.1 += 1;
@@ -301,7 +332,9 @@ where
             self.panes.drop_oldest(index);
         }
         self.flushing = None;
-        out.watermark(self.watermark);
+        if cause == Cause::Watermark {
+            out.watermark(self.watermark);
+        }
     }
 
     /// Lets the next panes pass when those just flushed were not worth it.
@@ -317,63 +350,6 @@ where
             self.passed = self.grid.span(first, newest.ordinal.saturating_add(PASSED_PANES));
         }
     }
-
-    fn write(&self, into: &mut SnapshotWriter) -> Result<()> {
-        if self.flushing.is_some() {
-            return Err(Error::internal(format!(
-                "`{}` was asked for a snapshot while panes were flushed",
-                self.name
-            )));
-        }
-        into.value("windows", &(self.windows.size, self.windows.slide, self.windows.offset))?;
-        into.value("watermark", &self.watermark)?;
-        into.value("judged", &self.judged)?;
-        into.value("passed", &(self.passed.first, self.passed.len))?;
-        let ordinals: Vec<i64> = self.panes.all().iter().map(|pane| pane.ordinal).collect();
-        into.value("panes", &ordinals)?;
-        for pane in self.panes.all() {
-            let entries: Vec<(K, G::Accumulator)> = pane
-                .table
-                .iter()
-                .map(|(_, key, accumulator)| (key.clone(), accumulator.clone()))
-                .collect();
-            into.value(&format!("pane {}", pane.ordinal), &entries)?;
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let windows = (self.windows.size, self.windows.slide, self.windows.offset);
-        let Some(stored) = from.value::<(Span, Span, Span)>("windows")? else { return Ok(()) };
-        if stored != windows {
-            return Err(Error::configuration(format!(
-                "the snapshot of `{}` has windows of {} every {} from {}, the job {} every {} from {}: \
-                 restore with the same windows, or start without the snapshot",
-                self.name, stored.0, stored.1, stored.2, windows.0, windows.1, windows.2
-            )));
-        }
-        self.watermark = self.expect("watermark", from)?;
-        self.judged = self.expect("judged", from)?;
-        let (first, len) = self.expect("passed", from)?;
-        self.passed = HotPane { first, len, index: 0 };
-        self.hot = HotPane::NONE;
-        for ordinal in self.expect::<Vec<i64>>("panes", from)? {
-            let state = format!("pane {ordinal}");
-            let entries = self.expect::<Vec<(K, G::Accumulator)>>(&state, from)?;
-            let index = self.panes.get_or_create(ordinal);
-            let table = self.panes.table_mut(index);
-            for (key, accumulator) in entries {
-                table.get_or_insert_with(stable_hash(&key), key, || accumulator);
-            }
-        }
-        Ok(())
-    }
-
-    fn expect<V: Record>(&self, state: &str, from: &mut SnapshotReader) -> Result<V> {
-        from.value(state)?.ok_or_else(|| {
-            Error::format(format!("the snapshot of `{}` has no `{state}`", self.name))
-        })
-    }
 }
 
 impl<K, T, F, G> Operator for LocalPanes<K, T, F, G>
@@ -385,6 +361,11 @@ where
 {
     type In = T;
     type Out = Partial<K, G::Accumulator>;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.panes = Panes::new(&context.state);
+        Ok(())
+    }
 
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<Self::Out>) {
@@ -400,13 +381,12 @@ where
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
-        if watermark <= self.watermark {
+        if watermark < self.watermark || (watermark == self.watermark && !self.is_restored) {
             return;
         }
+        self.is_restored = false;
         self.watermark = watermark;
-        self.flushing = Some((0, 0));
-        self.hot = HotPane::NONE;
-        self.flush(out);
+        self.start_flush(Cause::Watermark, out);
     }
 
     #[inline]
@@ -418,19 +398,30 @@ where
         self.flush(out);
     }
 
-    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        let name = self.name.clone();
-        into.operator(&name, |into| self.write(into))
+    fn before_barrier(&mut self, out: &mut impl Collect<Self::Out>) {
+        if !self.panes.all().is_empty() {
+            self.start_flush(Cause::Barrier, out);
+        }
     }
 
+    fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        assert!(self.panes.all().is_empty(), "the barrier comes behind what was held");
+        into.operator(&self.name, |into| into.value("watermark", &self.watermark))
+    }
+
+    /// The least watermark of all cores: panes that it has not passed are held again, and those
+    /// that another core's watermark had passed are late for no owner.
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let name = self.name.clone();
-        from.operator(&name, |from| self.read(from))
+        let watermarks: Vec<Timestamp> =
+            from.operator(&self.name, |from| from.values("watermark"))?;
+        self.watermark = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
+        self.is_restored = true;
+        Ok(())
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
         let detail = format!("{}, {}", self.windows.describe(), self.aggregator.name());
-        into.push(Description::new(&self.name, detail));
+        into.push(Description::stateful(&self.name, detail));
     }
 }
 

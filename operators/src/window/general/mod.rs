@@ -17,7 +17,8 @@
 //! * A record whose session equals one that has grown to the same bounds joins it. (Flink's set of
 //!   merging windows forgets there where it keeps the session's state.)
 //! * Timers that a trigger leaves behind are dropped with their window.
-//! * Windows with timers at the same time fire in the order in which they came to be.
+//! * Windows with timers at the same time fire in the order in which they came to be; after a
+//!   restore on another number of cores, in that order for each of the old cores' windows.
 
 mod assigner;
 mod contents;
@@ -33,7 +34,7 @@ mod tests;
 use std::marker::PhantomData;
 
 use tailwater_core::{Counter, Error, Key, Record, Result, Span, Timestamp, stable_hash};
-use tailwater_state::{SnapshotReader, SnapshotWriter};
+use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, TrackedState};
 
 pub use assigner::{Assigner, DynamicSession, Global};
 pub use contents::{Contents, Incremental, Listed};
@@ -247,7 +248,7 @@ where
         if !self.merging.is_empty() {
             first = self.merge_into_earliest(first, at);
         }
-        let slot = &mut self.slots[first];
+        let slot = self.slots.touch(first);
         slot.window = union;
         slot.timers.clear();
         let mut context =
@@ -265,7 +266,7 @@ where
         let earliest = self.merging[0];
         for other in self.merging.drain(..).skip(1) {
             let other = self.slots.remove(other);
-            let slot = &mut self.slots[earliest];
+            let slot = self.slots.touch(earliest);
             blame(&self.name, at, || {
                 self.contents.merge(&mut slot.kept, other.kept);
                 self.trigger.merge(&mut slot.state, other.state);
@@ -283,7 +284,7 @@ where
         record: &T,
         out: &mut impl Collect<Fired<C::Output, T>>,
     ) {
-        let entry = &mut self.slots[slot];
+        let entry = self.slots.touch(slot);
         let mut context = TriggerContext {
             window: entry.window,
             watermark: self.watermark,
@@ -306,7 +307,7 @@ where
         at: Timestamp,
         out: &mut impl Collect<Fired<C::Output, T>>,
     ) {
-        let entry = &mut self.slots[slot];
+        let entry = self.slots.touch(slot);
         if verdict.fires() && entry.kept.is_some() {
             let Self { contents, evictor, .. } = self;
             let mut results = blame(&self.name, at, || {
@@ -325,7 +326,7 @@ where
     /// Sees to it that the window is woken when its first timer is due.
     #[inline]
     fn set_alarm(&mut self, slot: u32) {
-        let entry = &mut self.slots[slot];
+        let entry = self.slots.untracked(slot);
         let Some(time) = entry.earliest(self.allowed_lateness) else { return };
         if entry.wake_up.is_none_or(|known| time < known) {
             entry.wake_up = Some(time);
@@ -337,7 +338,7 @@ where
     /// time.
     fn wake(&mut self, wake_up: WakeUp, out: &mut impl Collect<Fired<C::Output, T>>) {
         let WakeUp { time, number, slot } = wake_up;
-        let entry = &mut self.slots[slot];
+        let entry = self.slots.touch(slot);
         debug_assert_eq!(entry.number, number);
         entry.timers.remove(time);
         let mut context = TriggerContext {
@@ -349,7 +350,7 @@ where
             self.trigger.on_event_time(time, &mut entry.state, &mut context)
         });
         self.obey(verdict, slot, time, out);
-        let entry = &mut self.slots[slot];
+        let entry = self.slots.untracked(slot);
         if entry.cleanup(self.allowed_lateness) == Some(time) {
             self.wake_ups.replace_first(None);
             let removed = self.slots.remove(slot);
@@ -372,7 +373,7 @@ where
                 None => None,
                 Some(slot) => {
                     let earliest = slot.earliest(self.allowed_lateness);
-                    self.slots[wake_up.slot].wake_up = earliest;
+                    self.slots.untracked(wake_up.slot).wake_up = earliest;
                     earliest
                 }
             };
@@ -429,6 +430,7 @@ where
             )));
         }
         self.late_dropped = context.counters.register("late_records_dropped");
+        self.slots = Slots::new(&context.state);
         Ok(())
     }
 
@@ -493,6 +495,10 @@ where
         self.write(into)
     }
 
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        self.slots.entries.drain(into)
+    }
+
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
         self.read(from)
     }
@@ -506,6 +512,6 @@ where
             detail.push_str(", ");
             detail.push_str(&part);
         }
-        into.push(Description::new(&self.name, detail));
+        into.push(Description::stateful(&self.name, detail));
     }
 }

@@ -1,8 +1,8 @@
 //! The windows of one core: slots with stable numbers, found by the hash of what identifies them.
 
 use hashbrown::HashTable;
-use slab::Slab;
-use tailwater_core::{Span, Timestamp};
+use tailwater_core::{Key, Record, Span, Timestamp, stable_hash};
+use tailwater_state::{Entries, Entry, StateContext};
 
 use super::timers::TimerSet;
 use crate::window::Window;
@@ -47,11 +47,40 @@ impl<K, C, S> Slot<K, C, S> {
     }
 }
 
+/// A window in a checkpoint. With its number the key makes it unlike any other, also where the
+/// windows of several cores come together.
+impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
+    type Key = (K, u64);
+    /// Bounds, contents, trigger state and timers.
+    type Value = (Window, Option<C>, S, Vec<Timestamp>);
+
+    fn hash(&self) -> u64 {
+        stable_hash(&self.key)
+    }
+
+    fn key(&self) -> (K, u64) {
+        (self.key.clone(), self.number)
+    }
+
+    fn with_value<R>(&mut self, use_it: impl FnOnce(&Self::Value) -> R) -> R {
+        let (kept, state) = (self.kept.take(), std::mem::take(&mut self.state));
+        let value = (self.window, kept, state, self.timers.to_vec());
+        let result = use_it(&value);
+        (_, self.kept, self.state, _) = value;
+        result
+    }
+
+    fn restored((key, number): (K, u64), (window, kept, state, timers): Self::Value) -> Self {
+        let timers = timers.into_iter().collect();
+        Self { key, window, kept, state, timers, number, wake_up: None, hash: 0, next: NONE }
+    }
+}
+
 /// All windows of a core. Windows with one hash are chained through their slots: the sessions of a
 /// key, and the rare windows whose hashes collide.
-#[derive(Debug)]
 pub(crate) struct Slots<K, C, S> {
-    slots: Slab<Slot<K, C, S>>,
+    /// What is tracked of them; the rest follows from it.
+    pub entries: Entries<Slot<K, C, S>>,
     /// The first slot of each chain.
     heads: HashTable<u32>,
     next_number: u64,
@@ -59,29 +88,21 @@ pub(crate) struct Slots<K, C, S> {
 
 impl<K, C, S> Default for Slots<K, C, S> {
     fn default() -> Self {
-        Self { slots: Slab::new(), heads: HashTable::new(), next_number: 0 }
+        Self { entries: Entries::default(), heads: HashTable::new(), next_number: 0 }
     }
 }
 
-impl<K, C, S: Default> Slots<K, C, S> {
+impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
+    /// Those of a core with this context: none yet.
+    pub fn new(context: &StateContext) -> Self {
+        Self { entries: Entries::new(context), ..Self::default() }
+    }
+
     /// A slot for a new window, with a number of its own.
     pub fn insert(&mut self, hash: u64, key: K, window: Window) -> u32 {
         let number = self.next_number;
-        self.insert_numbered(hash, key, window, number)
-    }
-}
-
-impl<K, C, S: Default> Slots<K, C, S> {
-    /// A slot for a window that has its number from before.
-    pub fn insert_numbered(&mut self, hash: u64, key: K, window: Window, number: u64) -> u32 {
-        self.next_number = self.next_number.max(number + 1);
-        let Self { slots, heads, .. } = self;
-        let entry = slots.vacant_entry();
-        let slot = u32::try_from(entry.key())
-            .ok()
-            .filter(|&slot| slot != NONE)
-            .expect("a core has fewer than 2^32 windows: each takes dozens of bytes");
-        entry.insert(Slot {
+        self.next_number += 1;
+        let slot = self.entries.insert(Slot {
             key,
             window,
             kept: None,
@@ -92,42 +113,48 @@ impl<K, C, S: Default> Slots<K, C, S> {
             hash,
             next: NONE,
         });
-        let same_hash = |&head: &u32| slots[head as usize].hash == hash;
-        if let Some(head) = heads.find_mut(hash, same_hash) {
-            slots[slot as usize].next = *head;
-            *head = slot;
-        } else {
-            heads.insert_unique(hash, slot, |&head| slots[head as usize].hash);
-        }
+        self.link(slot);
         slot
     }
-}
 
-impl<K, C, S> Slots<K, C, S> {
-    #[inline]
-    pub fn get(&self, slot: u32) -> Option<&Slot<K, C, S>> {
-        self.slots.get(slot as usize)
+    /// Finds windows that a checkpoint gave back, by what `hash_of` says, and numbers new ones after
+    /// them.
+    pub fn link_restored(&mut self, hash_of: impl Fn(&K, Window) -> u64) {
+        let restored: Vec<u32> = self.entries.iter().map(|(slot, _)| slot).collect();
+        for slot in restored {
+            let entry = self.entries.untracked(slot);
+            entry.hash = hash_of(&entry.key, entry.window);
+            self.next_number = self.next_number.max(entry.number + 1);
+            self.link(slot);
+        }
     }
 
-    /// The slots with this hash, newest first.
+    /// Puts a slot at the head of the chain of its hash.
+    fn link(&mut self, slot: u32) {
+        assert!(slot != NONE, "the last number marks the end of a chain");
+        let Self { entries, heads, .. } = self;
+        let hash = hash_in(entries, slot);
+        if let Some(head) = heads.find_mut(hash, |&head| hash_in(entries, head) == hash) {
+            entries.untracked(slot).next = std::mem::replace(head, slot);
+        } else {
+            heads.insert_unique(hash, slot, |&head| hash_in(entries, head));
+        }
+    }
+
+    /// The slot, to change what a checkpoint knows of it.
     #[inline]
-    pub fn chain(&self, hash: u64) -> impl Iterator<Item = (u32, &Slot<K, C, S>)> {
-        let same_hash = |&head: &u32| self.slots[head as usize].hash == hash;
-        let mut next = self.heads.find(hash, same_hash).copied().unwrap_or(NONE);
-        std::iter::from_fn(move || {
-            let slot = self.slots.get(next as usize)?;
-            Some((std::mem::replace(&mut next, slot.next), slot))
-        })
+    pub fn touch(&mut self, slot: u32) -> &mut Slot<K, C, S> {
+        self.entries.touch(slot)
     }
 
     /// Takes a window out.
     pub fn remove(&mut self, slot: u32) -> Slot<K, C, S> {
-        let Self { slots, heads, .. } = self;
-        let removed = slots.remove(slot as usize);
-        let same_hash = |&head: &u32| {
-            head == slot || slots.get(head as usize).is_some_and(|other| other.hash == removed.hash)
-        };
-        match heads.find_entry(removed.hash, same_hash) {
+        let Self { entries, heads, .. } = self;
+        let hash = hash_in(entries, slot);
+        let removed = entries.remove(slot);
+        let same_hash =
+            |&head: &u32| head == slot || entries.get(head).is_some_and(|other| other.hash == hash);
+        match heads.find_entry(hash, same_hash) {
             Ok(mut head) if *head.get() == slot => {
                 if removed.next == NONE {
                     head.remove();
@@ -136,20 +163,49 @@ impl<K, C, S> Slots<K, C, S> {
                 }
             }
             Ok(head) => {
-                let mut before = *head.get() as usize;
-                while slots[before].next != slot {
-                    before = slots[before].next as usize;
+                let mut before = *head.get();
+                loop {
+                    let other = entries.untracked(before);
+                    if other.next == slot {
+                        other.next = removed.next;
+                        break;
+                    }
+                    before = other.next;
                 }
-                slots[before].next = removed.next;
             }
             Err(_) => unreachable!("every slot is in the chain of its hash"),
         }
         removed
     }
+}
 
-    /// All windows, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Slot<K, C, S>> {
-        self.slots.iter().map(|(_, slot)| slot)
+/// The hash of a slot that is there.
+#[inline]
+fn hash_in<K, C, S>(entries: &Entries<Slot<K, C, S>>, slot: u32) -> u64 {
+    entries.get(slot).expect("chains name slots that are there").hash
+}
+
+impl<K, C, S> Slots<K, C, S> {
+    #[inline]
+    pub fn get(&self, slot: u32) -> Option<&Slot<K, C, S>> {
+        self.entries.get(slot)
+    }
+
+    /// The slots with this hash, newest first.
+    #[inline]
+    pub fn chain(&self, hash: u64) -> impl Iterator<Item = (u32, &Slot<K, C, S>)> {
+        let same_hash = |&head: &u32| hash_in(&self.entries, head) == hash;
+        let mut next = self.heads.find(hash, same_hash).copied().unwrap_or(NONE);
+        std::iter::from_fn(move || {
+            let slot = self.entries.get(next)?;
+            Some((std::mem::replace(&mut next, slot.next), slot))
+        })
+    }
+
+    /// The slot, to change what follows from the rest.
+    #[inline]
+    pub fn untracked(&mut self, slot: u32) -> &mut Slot<K, C, S> {
+        self.entries.untracked(slot)
     }
 }
 
@@ -158,14 +214,7 @@ impl<K, C, S> std::ops::Index<u32> for Slots<K, C, S> {
 
     #[inline]
     fn index(&self, slot: u32) -> &Slot<K, C, S> {
-        &self.slots[slot as usize]
-    }
-}
-
-impl<K, C, S> std::ops::IndexMut<u32> for Slots<K, C, S> {
-    #[inline]
-    fn index_mut(&mut self, slot: u32) -> &mut Slot<K, C, S> {
-        &mut self.slots[slot as usize]
+        self.entries.get(slot).expect("whoever has a slot's number has not removed it")
     }
 }
 
@@ -188,7 +237,7 @@ mod tests {
                 } else if !insert && let Some(slot) = model.remove(&key) {
                     prop_assert_eq!(slots.remove(slot).key, key);
                 }
-                prop_assert_eq!(slots.iter().count(), model.len());
+                prop_assert_eq!(slots.entries.len(), model.len());
                 for hash in 0..4 {
                     let mut found: Vec<_> =
                         slots.chain(hash).map(|(slot, entry)| (entry.key, slot)).collect();

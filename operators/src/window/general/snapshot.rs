@@ -1,13 +1,13 @@
-//! What the general window operator writes at a barrier: its watermark and all its windows.
+//! What the general window operator remembers at a barrier: its watermark, and all its windows, of
+//! which those are written that have changed.
+//!
+//! A window is written whole: one that keeps a list of its records costs its whole list at each
+//! checkpoint before which it changed.
 
 use tailwater_core::{Key, Record, Result, Timestamp};
 use tailwater_state::{SnapshotReader, SnapshotWriter};
 
 use super::{Assigner, Contents, Evictor, GeneralWindows, Trigger};
-use crate::window::Window;
-
-/// A window in a snapshot: key, bounds, contents, trigger state, timers and number.
-type Saved<K, C, S> = (K, Window, Option<C>, S, Vec<Timestamp>, u64);
 
 impl<K, T, F, A, R, E, C> GeneralWindows<K, T, F, A, R, E, C>
 where
@@ -18,46 +18,25 @@ where
     E: Evictor<T>,
     C: Contents<K, T, E>,
 {
-    /// The same windows make the same bytes, whatever slots they are in.
-    pub(super) fn write(&self, into: &mut SnapshotWriter) -> Result<()> {
-        let mut windows: Vec<Saved<K, C::Kept, R::State>> = self
-            .slots
-            .iter()
-            .map(|slot| {
-                (
-                    slot.key.clone(),
-                    slot.window,
-                    slot.kept.clone(),
-                    slot.state.clone(),
-                    slot.timers.to_vec(),
-                    slot.number,
-                )
-            })
-            .collect();
-        windows.sort_unstable_by_key(|window| window.5);
-        into.operator(&self.name, |into| {
-            into.value("watermark", &self.watermark)?;
-            into.value("windows", &windows)
+    pub(super) fn write(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        assert!(self.pending.is_none(), "a barrier comes behind all firings");
+        let Self { name, watermark, slots, .. } = self;
+        into.operator(name, |into| {
+            into.value("watermark", watermark)?;
+            into.tracked("windows", &mut slots.entries)
         })
     }
 
     pub(super) fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let (watermark, windows) = from.operator(&self.name, |from| {
-            let windows: Option<Vec<Saved<K, C::Kept, R::State>>> = from.value("windows")?;
-            Ok::<_, tailwater_core::Error>((from.value("watermark")?, windows))
+        let Self { name, slots, .. } = self;
+        let watermarks: Vec<Timestamp> = from.operator(name, |from| {
+            from.tracked("windows", &mut slots.entries)?;
+            from.values("watermark")
         })?;
-        if let Some(watermark) = watermark {
-            self.watermark = watermark;
-        }
-        for (key, window, kept, state, timers, number) in windows.into_iter().flatten() {
-            let hash = Self::hash(&key, window);
-            let slot = self.slots.insert_numbered(hash, key, window, number);
-            let entry = &mut self.slots[slot];
-            entry.kept = kept;
-            entry.state = state;
-            entry.timers = timers.into_iter().collect();
-            self.set_alarm(slot);
-        }
+        self.watermark = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
+        self.slots.link_restored(Self::hash);
+        let restored: Vec<u32> = self.slots.entries.iter().map(|(slot, _)| slot).collect();
+        restored.into_iter().for_each(|slot| self.set_alarm(slot));
         Ok(())
     }
 }

@@ -363,5 +363,5 @@ fn explain_names_the_parts() {
         .allowed_lateness(Span(5))
         .describe(&mut lines);
     let detail = "session gap 30ns, purging count 3, last 2, list, allowed lateness 5ns";
-    assert_eq!(lines, [Description::new("window", detail)]);
+    assert_eq!(lines, [Description::stateful("window", detail)]);
 }

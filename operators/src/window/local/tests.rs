@@ -1,14 +1,15 @@
 //! Windows in two halves against windows in one: the same records on one to three cores, each with
-//! its own watermarks, exchanged at once or in any order, give the same results and the same late
-//! records.
+//! its own watermarks and barriers, exchanged at once or in any order, give the same results and the
+//! same late records.
 
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
-use tailwater_core::{Control, Element, ErrorKind, TimeUnits};
+use tailwater_core::{Barrier, Control, Element, ErrorKind, Span, TimeUnits};
 
 use super::*;
-use crate::testing::{Harness, Order, carry_over, check_each_restore, check_operator};
+use crate::Then;
+use crate::testing::{Harness, Order, Room, check_operator, check_rescaling};
 use crate::window::{Fired, PaneWindows, Window, WindowResult};
 
 /// A key and a value.
@@ -63,6 +64,8 @@ fn local(
 enum Step {
     Record(Timestamp, Trade),
     Watermark(Timestamp),
+    /// Of this core alone: its half gives away what it holds, and then perhaps fails.
+    Barrier,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +105,7 @@ fn directly(setup: Setup, cores: usize, script: &[(usize, Step)]) -> Vec<Given> 
                 watermarks[*core] = watermarks[*core].max(*at);
                 harness.watermark(least(&watermarks));
             }
+            Step::Barrier => {}
         }
         let late = harness.count("late_records_dropped");
         given.push((sorted(harness.take_results()).0, late));
@@ -140,18 +144,23 @@ fn in_halves(
             Element::Control(control) => panic!("{control:?} came out of a window"),
         }
         let late = owner.count("late_records_dropped");
-        assert!(!flushed || late == late_before, "what a watermark flushed is never late");
+        assert!(!flushed || late == late_before, "what was held back is never late");
         given.push((sorted(owner.take_results()).0, late));
     };
     let mut steps = Vec::new();
     for (index, (core, step)) in script.iter().enumerate() {
-        let flushed = matches!(step, Step::Watermark(_));
+        let flushed = !matches!(step, Step::Record(..));
         match step.clone() {
             Step::Record(at, trade) if index % 2 == 0 => {
                 locals[*core].batch([Stamped::new(at, trade)]);
             }
             Step::Record(at, trade) => locals[*core].record(at, trade),
             Step::Watermark(at) => locals[*core].watermark(at),
+            Step::Barrier if index % 2 == 0 => {
+                let fresh = local(setup.windows, setup.judged_records_min);
+                locals[*core].replace(fresh).unwrap();
+            }
+            Step::Barrier => drop(locals[*core].snapshot().unwrap().newest_bytes()),
         }
         let output = locals[*core].take_output();
         channels[*core].extend(output.into_iter().map(|element| (element, flushed)));
@@ -217,10 +226,11 @@ fn setups() -> impl Strategy<Value = Setup> {
 fn scripts(in_time: bool) -> impl Strategy<Value = (usize, Vec<(usize, Step)>)> {
     let step = prop_oneof![
         6 => (0i64..4, -90i64..60, 0u32..4).prop_map(|(pass, around, key)| {
-            (pass, around, Some(key))
+            (pass, around, Some(Some(key)))
         }),
-        3 => (0i64..40, -60i64..10).prop_map(|(pass, around)| (pass, around, None)),
-        1 => Just((5_000, 0, None)),
+        3 => (0i64..40, -60i64..10).prop_map(|(pass, around)| (pass, around, Some(None))),
+        1 => Just((5_000, 0, Some(None))),
+        2 => Just((0, 0, None)),
     ];
     let steps = proptest::collection::vec((0usize..3, step), 1..120);
     (1usize..=3, -300i64..100, steps).prop_map(move |(cores, start, steps)| {
@@ -231,6 +241,10 @@ fn scripts(in_time: bool) -> impl Strategy<Value = (usize, Vec<(usize, Step)>)> 
             let core = core % cores;
             present += pass;
             let mut at = Timestamp(present + around);
+            let Some(key) = key else {
+                script.push((core, Step::Barrier));
+                continue;
+            };
             if let Some(key) = key {
                 if in_time && at <= watermarks[core] {
                     at = Timestamp(watermarks[core].0 + 1 + around.rem_euclid(50));
@@ -250,6 +264,7 @@ fn elements(script: &[(usize, Step)]) -> Vec<Element<Trade>> {
     let element = |(_, step): &(usize, Step)| match step.clone() {
         Step::Record(at, trade) => Element::Record(Stamped::new(at, trade)),
         Step::Watermark(at) => Element::Control(Control::Watermark(at)),
+        Step::Barrier => Element::Control(Control::Barrier(Barrier { checkpoint: 1 })),
     };
     script.iter().map(element).collect()
 }
@@ -282,19 +297,34 @@ proptest! {
     }
 
     #[test]
-    fn restores_refusals_and_batches_change_nothing(
+    fn restores_refusals_batches_and_other_cores_change_nothing(
         setup in setups(),
         (_, script) in scripts(false),
     ) {
-        let make = || local(setup.windows, setup.judged_records_min);
-        let output = check_operator(make, &elements(&script), Order::AnyBetweenControls);
-        let records = output.iter().map(|element| match element {
-            Element::Record(record) => record.value.accumulator.len(),
-            Element::Control(_) => 0,
-        });
-        let put_in = script.iter().filter(|(_, step)| matches!(step, Step::Record(..))).count();
-        prop_assert_eq!(records.sum::<usize>(), put_in);
+        let script: Vec<_> = script.into_iter().map(|(_, step)| (0, step)).collect();
+        let expected = totals(directly(setup, 1, &script));
+        let elements = elements(&script);
+        for output in [
+            check_operator(|| both_halves(setup), &elements, Order::AnyBetweenControls),
+            check_rescaling(|| both_halves(setup), |trade| stable_hash(&trade.0), &elements),
+        ] {
+            let fired = output.into_iter().filter_map(|element| match element {
+                Element::Record(record) => Some(record.value),
+                Element::Control(_) => None,
+            });
+            prop_assert_eq!(&sorted(fired.collect()).0, &expected.0);
+        }
     }
+}
+
+/// Both halves on one core.
+fn both_halves(
+    setup: Setup,
+) -> impl Operator<In = Trade, Out = Fired<WindowResult<String, Vec<u32>>, Bagged>> {
+    let key = |partial: &Bagged| partial.key.clone();
+    let windows = PaneWindows::new(key, setup.windows, Merging::new(Bag)).unwrap();
+    let windows = windows.allowed_lateness(setup.lateness);
+    Then::new(local(setup.windows, setup.judged_records_min), windows)
 }
 
 fn trade(key: u32, value: u32) -> Trade {
@@ -343,21 +373,39 @@ fn keys_that_do_not_repeat_pass_for_some_panes_and_are_tried_again() {
     assert_eq!(given, expected);
 }
 
+/// A barrier gives away all that is held, and stores nothing but the watermark.
 #[test]
-fn each_single_restore_keeps_what_passes() {
-    let script: Vec<_> = (0..60)
-        .map(|index| {
-            let at = Timestamp(index * 4);
-            let step = if index % 5 == 4 {
-                Step::Watermark(at)
-            } else {
-                Step::Record(at, trade(index as u32 % 3, index as u32))
-            };
-            (0, step)
-        })
-        .collect();
-    let make = || local(Sliding::of(Span(25)).every(Span(10)), 3);
-    check_each_restore(make, &elements(&script), Order::AnyBetweenControls);
+fn nothing_is_held_over_a_barrier() {
+    let setup = |room| Harness::with_room(local(Sliding::of(Span(10)), 1_000), room).unwrap();
+    for room in [Room::Always, Room::EveryOther] {
+        let mut harness = setup(room);
+        harness.watermark(Timestamp(4));
+        for (at, key) in [(12, 1), (5, 1), (13, 1), (25, 2)] {
+            harness.record(Timestamp(at), trade(key, at as u32));
+        }
+        harness.take_output();
+        let bytes = harness.snapshot().unwrap().newest_bytes();
+        let times: Vec<_> = harness
+            .take_output()
+            .into_iter()
+            .map(|element| match element {
+                Element::Record(Stamped { at, value }) => (at.0, value.accumulator),
+                Element::Control(control) => panic!("{control:?} for a barrier"),
+            })
+            .collect();
+        assert_eq!(times, [(9, vec![5]), (19, vec![12, 13]), (29, vec![25])]);
+        assert_eq!(bytes, size_of::<Timestamp>());
+        // The pane is held again, and late records are still told from others.
+        harness.record(Timestamp(14), trade(1, 14));
+        assert_eq!(harness.take_output(), []);
+        harness.replace(local(Sliding::of(Span(10)), 1_000)).unwrap();
+        assert_eq!(harness.take_results().len(), 1);
+        harness.watermark(Timestamp(4));
+        let said = Element::Control(Control::Watermark(Timestamp(4)));
+        assert_eq!(harness.take_output(), [said], "the next task may not know the watermark");
+        harness.watermark(Timestamp(4));
+        assert_eq!(harness.take_output(), []);
+    }
 }
 
 // SEMANTICS 7
@@ -374,14 +422,7 @@ fn a_record_without_event_time_is_a_failure_that_names_the_remedy() {
 fn descriptions_say_what_is_summed_up() {
     let mut lines = Vec::new();
     local(Sliding::of(1.secs()).every(100.millis()), 1).describe(&mut lines);
-    assert_eq!(lines, [Description::new("local window", "sliding 1s every 100ms, bag")]);
-}
-
-#[test]
-fn a_snapshot_of_other_windows_is_refused() {
-    let (mut ten, mut twenty) = (local(Sliding::of(Span(10)), 1), local(Sliding::of(Span(20)), 1));
-    let error = carry_over(&mut ten, &mut twenty).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(lines, [Description::stateful("local window", "sliding 1s every 100ms, bag")]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod total;
 use std::marker::PhantomData;
 
 use tailwater_core::{Counter, Key, Record, Result, Span, Stamped, Timestamp, stable_hash};
-use tailwater_state::{Panes, SnapshotReader, SnapshotWriter};
+use tailwater_state::{Drain, Panes, SnapshotReader, SnapshotWriter, TrackedState};
 
 use self::fire::Firing;
 use self::grid::Grid;
@@ -31,7 +31,7 @@ use crate::{
 
 /// Records whose slots are asked for at once: enough to hide a miss of the last cache behind the
 /// others, few enough that the first has not been pushed out again.
-pub(super) const GROUP_LEN: usize = 64;
+pub(crate) const GROUP_LEN: usize = 64;
 
 /// Keyed tumbling or sliding windows of event time with an incremental aggregate, fired by the
 /// watermark.
@@ -50,6 +50,8 @@ pub struct PaneWindows<K, T, F, G: Aggregator<T>> {
     late_dropped: Counter,
 
     watermark: Timestamp,
+    /// The watermark is a snapshot's: whoever comes behind has not heard of it yet.
+    is_restored: bool,
     /// This window and all before it have fired, or are about to while `firing` is there.
     fired: i64,
     /// This window and all before it are forgotten: records for them are late.
@@ -106,6 +108,7 @@ where
             late_records: LateRecords::default(),
             late_dropped: Counter::default(),
             watermark: Timestamp::MIN,
+            is_restored: false,
             fired: 0,
             cleaned: 0,
             panes: Panes::default(),
@@ -255,6 +258,8 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.late_dropped = context.counters.register("late_records_dropped");
+        self.panes = Panes::new(&context.state);
+        self.total.open(&context.state);
         Ok(())
     }
 
@@ -272,9 +277,10 @@ where
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
-        if watermark <= self.watermark {
+        if watermark < self.watermark || (watermark == self.watermark && !self.is_restored) {
             return;
         }
+        self.is_restored = false;
         self.firing = Some(Firing::after(self.fired));
         self.set_watermark(watermark);
         self.hot = HotPane::NONE;
@@ -291,19 +297,21 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        let name = self.name.clone();
-        into.operator(&name, |into| self.write(into))
+        self.write(into)
+    }
+
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        self.panes.drain(into)
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let name = self.name.clone();
-        from.operator(&name, |from| self.read(from))
+        self.read(from)
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
         let windows = self.windows.describe();
         let detail = format!("{windows}, {}, lateness {}", self.aggregator.name(), self.lateness);
-        into.push(Description::new(&self.name, detail));
+        into.push(Description::stateful(&self.name, detail));
     }
 }
 
@@ -327,6 +335,7 @@ where
             late_records: self.late_records,
             late_dropped: Counter::default(),
             watermark: Timestamp::MIN,
+            is_restored: false,
             fired: 0,
             cleaned: 0,
             panes: Panes::default(),

@@ -2,7 +2,7 @@
 //! possible.
 
 use tailwater_core::{Key, Record};
-use tailwater_state::{Pane, Panes, StateTable};
+use tailwater_state::{Pane, Panes, StateContext, StateTable};
 
 use super::grid::Grid;
 use crate::Aggregator;
@@ -49,6 +49,12 @@ impl<K: Key, A: Record> Total<K, A> {
             Summing::Anew
         };
         Self { summing, table: StateTable::default(), first: 0, last: -1 }
+    }
+
+    /// Takes memory from the budget of a core from now on. What a total holds is in no snapshot: it
+    /// follows from the panes.
+    pub(super) fn open(&mut self, context: &StateContext) {
+        self.table = StateTable::new(context);
     }
 
     #[inline]
