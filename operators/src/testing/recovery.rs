@@ -1,5 +1,5 @@
-//! Failures in the middle of a script: what a checkpoint has must be what the barrier saw, though it
-//! is drained while more elements come, and must fit any number of cores.
+//! Failures in the middle of a script: what a checkpoint has must be what the barrier saw, though
+//! it is drained while more elements come, and must fit any number of cores.
 
 use std::fmt::Debug;
 use std::sync::Arc;

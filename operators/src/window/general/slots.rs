@@ -117,8 +117,8 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
         slot
     }
 
-    /// Finds windows that a checkpoint gave back, by what `hash_of` says, and numbers new ones after
-    /// them.
+    /// Finds windows that a checkpoint gave back, by what `hash_of` says, and numbers new ones
+    /// after them.
     pub fn link_restored(&mut self, hash_of: impl Fn(&K, Window) -> u64) {
         let restored: Vec<u32> = self.entries.iter().map(|(slot, _)| slot).collect();
         for slot in restored {

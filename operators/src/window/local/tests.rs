@@ -1,6 +1,6 @@
 //! Windows in two halves against windows in one: the same records on one to three cores, each with
-//! its own watermarks and barriers, exchanged at once or in any order, give the same results and the
-//! same late records.
+//! its own watermarks and barriers, exchanged at once or in any order, give the same results and
+//! the same late records.
 
 use std::collections::VecDeque;
 

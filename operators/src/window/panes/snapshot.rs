@@ -30,8 +30,8 @@ where
     }
 
     /// The watermark becomes the least of all cores: what it has not passed fires here, and no
-    /// window that another core has fired is in this core's panes. The total is summed when the next
-    /// window fires.
+    /// window that another core has fired is in this core's panes. The total is summed when the
+    /// next window fires.
     pub(super) fn read(&mut self, from: &mut SnapshotReader) -> Result<()> {
         let Self { name, windows, panes, .. } = self;
         let (stored, watermarks) = from.operator(name, |from| {
