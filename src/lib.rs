@@ -90,4 +90,6 @@ mod pages {
     struct Latency;
     #[doc = include_str!("../docs/state.md")]
     struct State;
+    #[doc = include_str!("../docs/exactly-once.md")]
+    struct ExactlyOnce;
 }

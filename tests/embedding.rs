@@ -226,3 +226,26 @@ impl SourceOpener {
         }
     }
 }
+
+#[test]
+fn an_ingress_is_not_read_again_unless_the_host_program_pushes_again() {
+    use tailwater::operators::{Source, SourceContext, SplitPosition};
+
+    let stored = ["ingress".to_owned()];
+    let (_, source) = ingress::<u64>(8);
+    let error = source.resume(&stored, 1).unwrap_err().to_string();
+    assert!(error.contains("cannot be read again"), "{error}");
+
+    let (mut push, source) = ingress::<u64>(8);
+    let source = source.host_replays();
+    assert_eq!(source.resume(&stored, 1).unwrap(), stored);
+    assert_eq!(push.records_before(), None);
+    let start = Some(SplitPosition::after(17));
+    let context = SourceContext { start, ..SourceOpener::context() };
+    let mut reader = source.open(0, &context).unwrap();
+    assert_eq!(push.records_before(), Some(17));
+    push.push(18).unwrap();
+    let mut out = Vec::new();
+    reader.poll(8, &mut out).unwrap();
+    assert_eq!((out, reader.position().records), (vec![18], 18));
+}

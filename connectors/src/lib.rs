@@ -16,4 +16,7 @@ mod testing;
 pub use file::{Files, OnError, Paths, Roll};
 pub use market::Trade;
 pub use memory::{from_splits, from_vec};
-pub use sink::{Collected, Counting, Stdout, collect, counting, stdout};
+pub use sink::{
+    Collected, CommittedLength, Counting, KeyedRows, KeyedTable, Stdout, TwoPhase, collect,
+    counting, keyed_table, stdout, two_phase,
+};
