@@ -48,7 +48,8 @@ impl<T: Record> Source for Memory<T> {
                  restore with the same records"
             ))
         })?;
-        Ok(Box::new(Reader { records: rest.to_vec().into_iter(), position }))
+        let records = rest.to_vec();
+        Ok(Box::new(Reader { records: records.into_iter(), position }))
     }
 }
 

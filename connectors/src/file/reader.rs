@@ -184,8 +184,10 @@ impl<T: Send + 'static> SplitReader<T> for Threaded<T> {
             let take = room.min(self.current.records.len());
             out.extend(self.current.records.drain(..take));
             self.position.records += take as u64;
-            if let Some(end) = self.current.ends.drain(..take.min(self.current.ends.len())).last() {
+            // All records of a batch have an offset, or none has.
+            if let Some(&end) = self.current.ends.get(take - 1) {
                 self.position.offset = end;
+                self.current.ends.drain(..take);
             }
             room -= take;
         }
