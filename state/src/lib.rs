@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod context;
 pub mod entries;
 pub mod keyed;
+pub mod operator_state;
 pub mod pane;
 mod prefetch;
 mod slab;
@@ -24,6 +25,7 @@ pub use changes::{
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use entries::{Entries, Entry};
+pub use operator_state::{BroadcastState, ListState, UnionState};
 pub use pane::{Pane, Panes};
 pub use snapshot::{
     Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,
