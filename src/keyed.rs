@@ -15,6 +15,7 @@ use crate::{Stream, WindowKind, Windowed};
 pub struct Keyed<K, T: 'static, F, C: Operator<Out = T>> {
     pub(crate) stream: Stream<T, C>,
     pub(crate) key: F,
+    expected_keys: u64,
     types: std::marker::PhantomData<fn(&T) -> K>,
 }
 
@@ -29,7 +30,14 @@ where
     C: Operator<Out = T> + Clone,
 {
     pub(crate) fn new(stream: Stream<T, C>, key: F) -> Self {
-        Self { stream, key, types: std::marker::PhantomData }
+        Self { stream, key, expected_keys: 0, types: std::marker::PhantomData }
+    }
+
+    /// Makes room for so many keys, on all cores together, before the first record: rolling
+    /// aggregates then need not look for memory while records flow.
+    pub fn expect_keys(mut self, keys: u64) -> Self {
+        self.expected_keys = keys;
+        self
     }
 
     /// Any keyed operator; it is given the function that takes a record's key.
@@ -66,7 +74,8 @@ where
         R: FnMut(&T, T) -> T + Clone + Send + 'static,
         Reduce<R>: RollingStep<T>,
     {
-        self.then(|key| rolling::reduce(key, combine))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::reduce(key, combine).expecting_keys(keys))
     }
 
     /// For each record, a value that all records of its key so far were added to.
@@ -76,7 +85,8 @@ where
         R: FnMut(&mut A, &T) + Clone + Send + 'static,
         Fold<A, R>: RollingStep<T>,
     {
-        self.then(|key| rolling::fold(key, initial, add))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::fold(key, initial, add).expecting_keys(keys))
     }
 
     /// For each record, the first of its key with one field replaced by the sum so far
@@ -88,7 +98,8 @@ where
         P: FnMut(&mut T, V) + Clone + Send + 'static,
         FieldSum<G, P>: RollingStep<T>,
     {
-        self.then(|key| rolling::sum(key, get, set))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::sum(key, get, set).expecting_keys(keys))
     }
 
     /// For each record, the first of its key with one field replaced by the least so far
@@ -100,7 +111,8 @@ where
         P: FnMut(&mut T, V) + Clone + Send + 'static,
         FieldExtreme<G, P>: RollingStep<T>,
     {
-        self.then(|key| rolling::min(key, get, set))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::min(key, get, set).expecting_keys(keys))
     }
 
     /// For each record, the first of its key with one field replaced by the greatest so far.
@@ -111,7 +123,8 @@ where
         P: FnMut(&mut T, V) + Clone + Send + 'static,
         FieldExtreme<G, P>: RollingStep<T>,
     {
-        self.then(|key| rolling::max(key, get, set))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::max(key, get, set).expecting_keys(keys))
     }
 
     /// For each record, the one of its key with the least value so far; the first of equals.
@@ -121,7 +134,8 @@ where
         G: FnMut(&T) -> V + Clone + Send + 'static,
         RecordExtreme<G>: RollingStep<T>,
     {
-        self.then(|key| rolling::min_by(key, get))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::min_by(key, get).expecting_keys(keys))
     }
 
     /// For each record, the one of its key with the greatest value so far; the first of equals.
@@ -131,6 +145,7 @@ where
         G: FnMut(&T) -> V + Clone + Send + 'static,
         RecordExtreme<G>: RollingStep<T>,
     {
-        self.then(|key| rolling::max_by(key, get))
+        let keys = self.expected_keys;
+        self.then(|key| rolling::max_by(key, get).expecting_keys(keys))
     }
 }

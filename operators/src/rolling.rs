@@ -31,8 +31,12 @@ pub use steps::{
 };
 
 use crate::blame::blame;
-use crate::window::panes::GROUP_LEN;
 use crate::{Collect, Description, Operator, OperatorContext};
+
+/// How many records before its turn the slot of a record is asked for: enough to hide a miss of the
+/// last cache and a page walk behind the records between, few enough for the processor to have all
+/// of them under way.
+const AHEAD: usize = 16;
 
 /// A rolling aggregate for each key: `F` reads the key, `S` takes the records in.
 pub struct Rolling<K, T, F, S: RollingStep<T>> {
@@ -40,8 +44,14 @@ pub struct Rolling<K, T, F, S: RollingStep<T>> {
     key_of: F,
     step: S,
     states: StateTable<K, S::State>,
-    /// Hashes and keys of the group in hand; empty between calls.
-    staged: Vec<(u64, K)>,
+    /// How many keys all cores together are told to make room for.
+    expected_keys: u64,
+    /// Keys of the batch in hand; empty between calls, as are the next two.
+    staged: Vec<K>,
+    /// Their hashes.
+    hashes: Vec<u64>,
+    /// What its records came to.
+    results: Vec<Stamped<S::State>>,
     records: PhantomData<fn(T)>,
 }
 
@@ -120,8 +130,25 @@ where
 impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
     /// A rolling aggregate with a step of the user's.
     pub fn new(name: impl Into<String>, key_of: F, step: S) -> Self {
-        let (states, staged) = (StateTable::detached(), Vec::new());
-        Self { name: name.into(), key_of, step, states, staged, records: PhantomData }
+        Self {
+            name: name.into(),
+            key_of,
+            step,
+            states: StateTable::detached(),
+            expected_keys: 0,
+            staged: Vec::new(),
+            hashes: Vec::new(),
+            results: Vec::new(),
+            records: PhantomData,
+        }
+    }
+
+    /// Makes room for so many keys, on all cores together, before the first record, so that the
+    /// table need not grow while records flow.
+    #[must_use]
+    pub fn expecting_keys(mut self, keys: u64) -> Self {
+        self.expected_keys = keys;
+        self
     }
 
     /// The same under a name of the user's.
@@ -136,19 +163,14 @@ impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
 impl<K, T, F: Clone, S: RollingStep<T>> Clone for Rolling<K, T, F, S> {
     fn clone(&self) -> Self {
         Self::new(&self.name, self.key_of.clone(), self.step.clone())
+            .expecting_keys(self.expected_keys)
     }
 }
 
 impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
-    /// Takes one record in and emits what its key has come to.
+    /// Takes one record in; what its key has come to.
     #[inline(always)]
-    fn apply(
-        &mut self,
-        at: Timestamp,
-        (hash, key): (u64, K),
-        value: T,
-        out: &mut impl Collect<S::State>,
-    ) {
+    fn apply(&mut self, at: Timestamp, (hash, key): (u64, K), value: T) -> Result<S::State> {
         let Self { name, step, states, .. } = self;
         let mut value = Some(value);
         let outcome = blame(name, at, || {
@@ -158,10 +180,7 @@ impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
             let outcome = value.map_or(Ok(()), |value| step.next(state, value));
             outcome.map(|()| state.clone())
         });
-        match outcome {
-            Ok(state) => out.record(at, state),
-            Err(error) => out.fail(Error::user(name, at, error)),
-        }
+        outcome.map_err(|error| Error::user(name, at, error))
     }
 }
 
@@ -177,36 +196,49 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.states = StateTable::new(&context.state);
+        // Key groups do not come out quite even.
+        let share = self.expected_keys / u64::from(context.cores);
+        self.states.reserve(usize::try_from(share + share / 512).unwrap_or(usize::MAX));
         Ok(())
     }
 
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<S::State>) {
         let key = blame(&self.name, at, || (self.key_of)(&value));
-        self.apply(at, (stable_hash(&key), key), value, out);
+        match self.apply(at, (stable_hash(&key), key), value) {
+            Ok(state) => out.record(at, state),
+            Err(error) => out.fail(error),
+        }
     }
 
-    /// Hashes the keys of a group and asks for their slots, then takes the records in order.
+    /// Asks for the slot of a record some records before it takes it in.
     fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
         let mut staged = std::mem::take(&mut self.staged);
-        let mut records = batch.drain(..);
-        loop {
-            let Self { name, key_of, states, .. } = self;
-            staged.extend(records.as_slice().iter().take(GROUP_LEN).map(|record| {
-                let key = blame(name, record.at, || key_of(&record.value));
-                let hash = stable_hash(&key);
-                states.prefetch(hash);
-                (hash, key)
-            }));
-            if staged.is_empty() {
-                break;
-            }
-            for (hashed, Stamped { at, value }) in staged.drain(..).zip(&mut records) {
-                self.apply(at, hashed, value, out);
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let mut results = std::mem::take(&mut self.results);
+        let Self { name, key_of, states, .. } = self;
+        staged.extend(batch.iter().map(|record| {
+            let key = blame(name, record.at, || key_of(&record.value));
+            hashes.push(stable_hash(&key));
+            key
+        }));
+        hashes.iter().take(AHEAD).for_each(|hash| states.prefetch(*hash));
+        // Behind the last record there is nothing to ask for: its own slot again does no harm.
+        let ahead = hashes.iter().skip(AHEAD).chain(hashes.iter().rev());
+        let records = batch.drain(..).zip(staged.drain(..)).zip(&hashes).zip(ahead);
+        for (((Stamped { at, value }, key), hash), ahead) in records {
+            self.states.prefetch(*ahead);
+            match self.apply(at, (*hash, key), value) {
+                Ok(value) => results.push(Stamped { at, value }),
+                Err(error) => {
+                    out.batch(&mut results);
+                    out.fail(error);
+                }
             }
         }
-        drop(records);
-        self.staged = staged;
+        out.batch(&mut results);
+        hashes.clear();
+        (self.staged, self.hashes, self.results) = (staged, hashes, results);
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {

@@ -49,7 +49,6 @@ pub(super) fn run_loop(
     let mut floor = Floor::default();
     floor.measure(&*shared.clock, shared.local.floor_measurement);
     all_ready.wait();
-    shared.ready_ns.get_or_init(|| shared.clock.monotonic_ns());
     let idle = shared.local.idle;
     let waker = match idle {
         Idle::Park => {
@@ -70,6 +69,7 @@ pub(super) fn run_loop(
     }
     // The verdict of the first core.
     all_ready.wait();
+    shared.ready_ns.get_or_init(|| shared.clock.monotonic_ns());
     let mut cycle = DutyCycle::new(tasks, shared.cores[core as usize].clone(), floor);
     let mut empty_rounds = 0;
     let mut housekeeping_due_ns = 0;

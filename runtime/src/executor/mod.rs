@@ -61,7 +61,7 @@ pub(crate) struct Shared {
     restoring: Option<Restoring>,
     /// When it was opened.
     restore_began_ns: u64,
-    /// When the first core was ready to work, after the machine's floor was measured.
+    /// When the first core was ready to work: its tasks opened, their state made or restored.
     ready_ns: Arc<OnceLock<u64>>,
 }
 

@@ -40,6 +40,7 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
     job.source(Generated::per_core(args.events, move |index| update_at(index, keys)))
         .unstamped()
         .key_by(|update: &(u64, u64)| update.0)
+        .expect_keys(keys)
         .fold(Value::default(), |value: &mut Value, update: &(u64, u64)| value.update(update.1))
         .sink(results.clone());
     let report = job.run(args.local())?;
