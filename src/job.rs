@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tailwater_core::{Error, KeyGroups, Result, Span};
+use tailwater_core::{Error, KeyGroups, ManualClock, Result, Span};
 use tailwater_operators::Source;
 use tailwater_runtime::executor::placement::Placement;
+use tailwater_runtime::executor::{BetweenSteps, start_between};
 use tailwater_runtime::{Graph, JobHandle, Local, Objective, Report, start};
 
 use crate::SourceStream;
@@ -60,6 +61,20 @@ impl Job {
         start(self.into_graph()?, local)
     }
 
+    /// As [`start`](Job::start) on the seeded driver, inside a simulation: with its clock, and with
+    /// `between_steps` called before each step; an error of it ends the attempt there.
+    ///
+    /// # Errors
+    /// When the job cannot run as asked.
+    pub fn start_between(
+        self,
+        local: Local,
+        clock: ManualClock,
+        between_steps: BetweenSteps,
+    ) -> Result<JobHandle> {
+        start_between(self.into_graph()?, local, clock, between_steps)
+    }
+
     /// The job as text: its tasks, what is in them, and how they are connected.
     ///
     /// # Errors
@@ -87,11 +102,7 @@ impl Job {
         Ok(self.plan.borrow().graph.explain_json(cores, groups))
     }
 
-    /// The graph, for those who start it in another way than [`start`](Job::start).
-    ///
-    /// # Errors
-    /// When something in the job makes it impossible.
-    pub fn into_graph(self) -> Result<Graph> {
+    fn into_graph(self) -> Result<Graph> {
         let mut plan = self.plan.borrow_mut();
         match plan.defect.take() {
             Some(defect) => Err(defect),

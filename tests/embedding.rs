@@ -198,7 +198,7 @@ fn both_ends_see_a_job_that_never_opens() {
         let context = SourceOpener::context();
         drop(tailwater::operators::Source::open(&taken, 0, &context).unwrap());
         // The source that was taken fails first; the others are never opened on that core.
-        let refused = job.source(taken).unstamped();
+        let refused = job.source(taken).named("taken").unstamped();
         job.source(source).unstamped().union(refused).sink(sink);
         let handle = job.start(local).unwrap();
         within(60, &how, || {

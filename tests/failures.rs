@@ -319,6 +319,7 @@ fn no_failure_is_lost_where_another_task_ends() {
             })
         });
         job.source(numbers)
+            .named("numbers")
             .unstamped()
             .try_map(move |n| if n == bad { Err("no good") } else { Ok(n) })
             .sink(collect());

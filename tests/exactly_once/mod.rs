@@ -1,7 +1,7 @@
 //! A replayable source without an end and a transactional sink in memory, for tests of checkpoints.
 #![allow(dead_code)] // Each test program uses what it needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -76,12 +76,19 @@ impl Committed {
         self.transactions.lock().unwrap().values().flatten().copied().collect()
     }
 
+    /// No number is there twice. What a run that was killed had not yet committed may be missing.
+    pub fn assert_none_twice(&self, how: &str) {
+        let mut values = self.values();
+        values.sort_unstable();
+        values.windows(2).for_each(|two| assert_ne!(two[0], two[1], "twice: {how}"));
+    }
+
     /// The numbers of each split must be there from the first to some last one, each once.
     pub fn assert_each_once(&self, splits: u64, how: &str) -> u64 {
+        self.assert_none_twice(how);
         let mut values = self.values();
         let count = values.len() as u64;
         values.sort_unstable();
-        values.windows(2).for_each(|two| assert_ne!(two[0], two[1], "twice: {how}"));
         for split in 0..splits {
             let of_split: Vec<_> = values.iter().filter(|value| *value >> 32 == split).collect();
             for (index, value) in of_split.iter().enumerate() {
@@ -191,10 +198,4 @@ impl SinkWriter<u64> for Writer {
         assert!(self.open.is_empty() && self.prepared.is_empty(), "closed before the last commit");
         Ok(true)
     }
-}
-
-/// Names that must be different, once each.
-pub fn distinct<T: Ord>(all: impl IntoIterator<Item = T>) -> bool {
-    let mut seen = BTreeSet::new();
-    all.into_iter().all(|one| seen.insert(one))
 }

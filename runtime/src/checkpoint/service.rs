@@ -140,6 +140,7 @@ impl Service {
             }
         }
         if running.is_alone && progress == Progress::Idle {
+            // What is worth merging is merged by the run that goes on from here.
             return Progress::Done;
         }
         let wanted = self.control.wanted();
@@ -151,7 +152,19 @@ impl Service {
             self.tell(running, Event::Tick);
             progress = Progress::Worked;
         }
-        progress
+        if progress == Progress::Idle && self.merge() { Progress::Worked } else { progress }
+    }
+
+    /// Does some merging, if there is something to merge. A merge that fails is begun again after a
+    /// later checkpoint, so it is told but stops nothing.
+    fn merge(&mut self) -> bool {
+        match self.store.merge_step() {
+            Ok(worked) => worked,
+            Err(error) => {
+                self.summary.note(|report| report.last_warning = Some(error.to_string()));
+                false
+            }
+        }
     }
 
     /// Tells the coordinator, and does what it says until nothing is left to do.

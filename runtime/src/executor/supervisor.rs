@@ -185,6 +185,7 @@ impl Supervisor {
         self.graph.prepare(&Undertaking {
             cores: shared.placement.cores,
             key_groups: shared.key_groups,
+            checkpointing: shared.register.is_some(),
             restoring: shared.restoring.clone(),
         })?;
         let budget = shared.local.state_memory.map_or_else(Budget::unlimited, Budget::limited);

@@ -87,7 +87,7 @@ impl<T: Record> InputPlan<T> for InboxPlan<T> {
         self.edges.iter().map(|edge| edge.id).collect()
     }
 
-    fn prepare(&self, _: &Undertaking) -> Result<()> {
+    fn prepare(&self, _: &str, _: &Undertaking) -> Result<()> {
         self.edges.iter().for_each(|edge| edge.reset());
         Ok(())
     }

@@ -4,13 +4,14 @@ pub mod edge;
 pub mod explain;
 
 use std::any::type_name;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tailwater_core::{Error, Result};
 use tailwater_operators::{Description, Operator};
+use tailwater_state::snapshot::operator_id;
 
 use crate::config::Objective;
 use crate::task::stage::{StagePlan, TaskPlan};
@@ -74,7 +75,8 @@ pub struct Graph {
     /// What the job promises.
     pub objectives: Vec<Objective>,
     sources: u16,
-    names: HashSet<String>,
+    /// The names that were given out, with those that were asked for.
+    names: HashMap<String, String>,
 }
 
 impl Graph {
@@ -93,10 +95,11 @@ impl Graph {
     pub fn unique_name(&mut self, wanted: &str) -> Arc<str> {
         let mut name = wanted.to_owned();
         let mut number = 2;
-        while !self.names.insert(name.clone()) {
+        while self.names.contains_key(&name) {
             name = format!("{wanted}-{number}");
             number += 1;
         }
+        self.names.insert(name.clone(), wanted.to_owned());
         name.into()
     }
 
@@ -172,6 +175,38 @@ impl Graph {
                 )));
             }
         }
-        self.nodes.iter().try_for_each(|node| node.plan.prepare(undertaking))
+        self.refuse_equal_names(undertaking.checkpointing)?;
+        let mut nodes = self.nodes.iter();
+        nodes.try_for_each(|node| node.plan.prepare(&node.name, undertaking))
+    }
+
+    /// What remembers something is found again by its name. Sinks remember something where
+    /// checkpoints are taken.
+    fn refuse_equal_names(&self, checkpointing: bool) -> Result<()> {
+        let mut seen = HashMap::new();
+        for node in &self.nodes {
+            let task = self.names.get(&*node.name).map_or(&*node.name, String::as_str);
+            let operators = node.operators.iter().filter(|operator| operator.stateful);
+            let mut things: Vec<_> = operators
+                .map(|operator| ("operators", operator_id(task, &operator.name)))
+                .collect();
+            if node.is_source {
+                things.push(("sources", task.to_owned()));
+            }
+            let sink = node.sink.iter().filter(|_| checkpointing);
+            things.extend(sink.map(|sink| ("sinks", format!("{task} > {sink}"))));
+            for (what, id) in things {
+                if let Some(other) = seen.insert((what, id.clone()), &node.name) {
+                    let id = id.replace(&format!("{task} > {task}"), task);
+                    let (one, two) = (other, &node.name);
+                    return Err(Error::configuration(format!(
+                        "two {what} are named `{id}` (in the tasks `{one}` and `{two}`), and what \
+                         they remember is found by name: give each a name of its own with \
+                         `.named(..)`"
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -116,6 +116,8 @@ pub struct Undertaking {
     pub cores: u32,
     /// How keys fall into key groups.
     pub key_groups: KeyGroups,
+    /// Whether checkpoints are taken.
+    pub checkpointing: bool,
     /// What the job goes on from, if it does.
     pub restoring: Option<Restoring>,
 }
@@ -234,8 +236,8 @@ pub trait InputPlan<T>: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the input does not exist.
-    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
-        let _ = undertaking;
+    fn prepare(&self, task: &str, undertaking: &Undertaking) -> Result<()> {
+        let _ = (task, undertaking);
         Ok(())
     }
 

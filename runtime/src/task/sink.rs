@@ -21,6 +21,8 @@ const TRANSACTIONS: &str = "transactions";
 /// One writer of a sink, on one core.
 pub struct SinkOutput<T> {
     name: Arc<str>,
+    /// What the sink calls itself: its name in snapshots, below that of the task.
+    sink: String,
     writer: Box<dyn SinkWriter<T>>,
     staged: Vec<Stamped<T>>,
     /// Records from before a barrier that the writer has not taken yet; those after it are staged.
@@ -80,6 +82,10 @@ impl<T> SinkOutput<T> {
             }
         }
         if self.is_transactional {
+            // The order of a checkpoint that was given up is answered before the next is given.
+            if !self.take_answer()? {
+                return Ok(false);
+            }
             let Self { name, writer, .. } = self;
             let told = blame(name, Timestamp::NONE, || writer.prepare(checkpoint))
                 .map_err(|error| sink_failed(name, error))?;
@@ -89,6 +95,21 @@ impl<T> SinkOutput<T> {
             self.preparing = Some(checkpoint);
         }
         self.barrier = None;
+        Ok(true)
+    }
+
+    /// Whether the writer has answered all that it was asked to prepare.
+    fn take_answer(&mut self) -> Result<bool> {
+        let Some(checkpoint) = self.preparing else { return Ok(true) };
+        let Self { name, writer, .. } = self;
+        let answer = blame(name, Timestamp::NONE, || writer.prepared())
+            .map_err(|error| sink_failed(name, error))?;
+        let Some(prepared) = answer else { return Ok(false) };
+        assert_eq!(prepared.checkpoint, checkpoint, "sink `{name}` answered for another one");
+        self.preparing = None;
+        if !prepared.transaction.is_empty() {
+            self.prepared.push(prepared);
+        }
         Ok(true)
     }
 
@@ -179,18 +200,7 @@ impl<T> Output<T> for SinkOutput<T> {
         if self.barrier.is_some() {
             return Ok(false);
         }
-        let Some(checkpoint) = self.preparing else { return Ok(true) };
-        let Self { name, writer, .. } = self;
-        let answer = blame(name, Timestamp::NONE, || writer.prepared())
-            .map_err(|error| sink_failed(name, error))?;
-        let Some(prepared) = answer else { return Ok(false) };
-        if prepared.checkpoint >= checkpoint {
-            self.preparing = None;
-        }
-        if !prepared.transaction.is_empty() {
-            self.prepared.push(prepared);
-        }
-        Ok(self.preparing.is_none())
+        self.take_answer()
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
@@ -199,7 +209,7 @@ impl<T> Output<T> for SinkOutput<T> {
         }
         let transactions: Vec<_> =
             self.prepared.iter().map(|prepared| prepared.transaction.clone()).collect();
-        into.operator(&self.name, |into| into.list(TRANSACTIONS, Spread::Split, &transactions))
+        into.operator(&self.sink, |into| into.list(TRANSACTIONS, Spread::Split, &transactions))
     }
 
     fn commit(&mut self, checkpoint: u64) -> Result<bool> {
@@ -251,13 +261,14 @@ impl<S> SinkPlan<S> {
     {
         let Some(restoring) = &context.restoring else { return Ok(None) };
         let checkpoint = restoring.checkpoint;
-        let operator = operator_id(task, &self.name);
+        let sink = self.sink.name();
+        let operator = operator_id(task, &sink);
         let mut restored = Restored { checkpoint, transactions: Vec::new() };
         if restoring.has(&operator, TRANSACTIONS) {
             let single = self.sink.single_writer();
             let place = if single { (0, 1) } else { (context.core, context.cores) };
             restored.transactions = restoring.read(task, place, context.key_groups, |reader| {
-                reader.operator(&self.name, |reader| reader.list(TRANSACTIONS))
+                reader.operator(&sink, |reader| reader.list(TRANSACTIONS))
             })?;
         }
         Ok(Some(restored))
@@ -291,6 +302,7 @@ impl<T: 'static, S: Sink<T>> OutputPlan<T> for SinkPlan<S> {
             .map_err(|error| error.context(format!("cannot open the sink `{}`", self.name)))?;
         Ok(SinkOutput {
             name: self.name.clone(),
+            sink: self.sink.name(),
             is_transactional: writer.is_transactional(),
             writer,
             before: Vec::new(),

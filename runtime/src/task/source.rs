@@ -335,7 +335,8 @@ where
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
         let states = self.splits.iter().map(|split| split.state(self.is_drained));
-        into.list(SPLITS, Spread::Union, &states.collect::<Vec<_>>())
+        let states: Vec<_> = states.collect();
+        into.operator(&self.name, |into| into.list(SPLITS, Spread::Union, &states))
     }
 }
 
@@ -401,11 +402,12 @@ where
         Vec::new()
     }
 
-    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
-        let Undertaking { cores, key_groups, restoring } = undertaking;
+    fn prepare(&self, task: &str, undertaking: &Undertaking) -> Result<()> {
+        let Undertaking { cores, key_groups, restoring, .. } = undertaking;
         let stored = match restoring {
-            Some(restoring) => restoring
-                .read(&self.name, (0, *cores), *key_groups, |reader| reader.list(SPLITS))?,
+            Some(restoring) => restoring.read(task, (0, *cores), *key_groups, |reader| {
+                reader.operator(&self.name, |reader| reader.list(SPLITS))
+            })?,
             None => Vec::new(),
         };
         let names: Vec<_> = stored.iter().map(|split: &SplitState| split.name.clone()).collect();

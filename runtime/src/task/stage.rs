@@ -227,7 +227,7 @@ pub trait TaskPlan: Send + Sync {
     ///
     /// # Errors
     /// When an input does not exist.
-    fn prepare(&self, undertaking: &Undertaking) -> Result<()>;
+    fn prepare(&self, name: &str, undertaking: &Undertaking) -> Result<()>;
 
     /// The stage on a core; `None` where it does not run there.
     ///
@@ -241,8 +241,8 @@ where
     C: Operator + Clone,
     P: OutputPlan<C::Out>,
 {
-    fn prepare(&self, undertaking: &Undertaking) -> Result<()> {
-        self.input.prepare(undertaking)
+    fn prepare(&self, name: &str, undertaking: &Undertaking) -> Result<()> {
+        self.input.prepare(name, undertaking)
     }
 
     fn open(&self, name: &Arc<str>, context: &TaskContext) -> Result<Option<Box<dyn Task>>> {
