@@ -60,7 +60,9 @@ pub(super) fn run(
         Err(error) => {
             shared.control.fail(error);
             // See `WAITS_FOR_ALL`.
-            (0..WAITS_FOR_ALL).for_each(|_| drop(all_ready.wait()));
+            for _ in 0..WAITS_FOR_ALL {
+                all_ready.wait();
+            }
             return Ok(CoreOutcome { floor: Floor::default() });
         }
     };

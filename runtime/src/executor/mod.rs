@@ -302,7 +302,11 @@ fn spawn_cores<'scope>(
                 // threads that only wait with them.
                 for _ in core..cores {
                     let ready = all_ready.clone();
-                    let wait = move || (0..WAITS_FOR_ALL).for_each(|_| drop(ready.wait()));
+                    let wait = move || {
+                        for _ in 0..WAITS_FOR_ALL {
+                            ready.wait();
+                        }
+                    };
                     let _ = std::thread::Builder::new().spawn_scoped(scope, wait);
                 }
                 break;

@@ -17,11 +17,11 @@ use super::{StateTable, clear_bits, set_bits};
 /// Slots of the first area.
 const SLOTS_MIN: usize = 16;
 /// With more keys than three fifths of its slots a table asks for a larger area, and moves as soon
-/// as that is there. A probe past the home slot is a mispredicted branch, but a table of twice the
-/// memory costs more: half of its look-ups miss what caches and page walks know.
+/// as that is there. A probe past the home slot is a mispredicted branch, but twice the memory
+/// costs more: look-ups then miss what the caches and the page walks remember.
 const GROW_FROM: (usize, usize) = (3, 5);
-/// With this share, in sixteenths, it waits for the memory, or does without the budget's leave where that was
-/// refused and the job is about to fail.
+/// With this share, in sixteenths, it waits for the memory, or does without the budget's leave
+/// where that was refused and the job is about to fail.
 const GROW_AT_ONCE: usize = 12;
 /// A table that was refused memory takes in so many keys until it does without leave.
 const REFUSED_UNTIL: usize = 15;

@@ -95,7 +95,7 @@ struct CheckpointFigures {
 impl CheckpointFigures {
     fn of(report: &Report) -> Option<Self> {
         let told = &report.checkpoints;
-        (told.completed + told.failed + told.restored_from > 0).then(|| Self {
+        (told.completed + told.failed + told.restored_from > 0).then_some(Self {
             checkpoints: told.completed,
             checkpoints_failed: told.failed,
             checkpoint_bytes: told.bytes,
