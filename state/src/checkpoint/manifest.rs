@@ -1,9 +1,10 @@
 //! The manifest: the small file that makes segments a checkpoint, written last.
 
+use tailwater_core::key::KeyGroups;
 use tailwater_core::{Error, Result};
 
 use super::cursor::{Cursor, put_blob, u32_at, u64_at};
-use super::layout::{FORMAT_VERSION, check_version};
+use super::layout::{FORMAT_VERSION, check_version, is_intact};
 use super::names;
 use super::segment_writer::SegmentRef;
 use crate::snapshot::Spread;
@@ -13,6 +14,8 @@ const MAGIC: &[u8; 8] = b"TWMANIFS";
 const HEADER: usize = 32;
 /// A manifest is at most so long: what is larger belongs into segments.
 const LEN_MAX: u64 = 256 << 20;
+/// More cores than any machine has; a damaged number must not reserve memory.
+const CORES_MAX: u32 = 1 << 16;
 
 /// All that a checkpoint is, but for the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +152,7 @@ impl Manifest {
         if &header[..8] != MAGIC {
             return Err(Error::format("it does not begin as a manifest does (byte 0)"));
         }
-        if u32_at(header, 28) != crc32c::crc32c(&header[..28]) {
+        if !is_intact(crc32c::crc32c(&header[..28]), u32_at(header, 28)) {
             return Err(Error::format("the checksum of its header is wrong (byte 28)"));
         }
         check_version(u32_at(header, 8))?;
@@ -157,7 +160,7 @@ impl Manifest {
             let (meant, is) = (u64_at(header, 16), body.len());
             return Err(Error::format(format!("it is cut off: {is} of {meant} bytes are there")));
         }
-        if u32_at(header, 24) != crc32c::crc32c(body) {
+        if !is_intact(crc32c::crc32c(body), u32_at(header, 24)) {
             return Err(Error::format("its checksum is wrong (byte 24)"));
         }
         Self::parse_body(&mut Cursor::new(body))
@@ -190,8 +193,13 @@ impl Manifest {
         if !continues || !complete {
             return Err(Error::format("its segments are no chain"));
         }
-        if self.cores == 0 || self.key_groups == 0 {
-            return Err(Error::format("it has no cores or no key groups"));
+        if !(1..=CORES_MAX).contains(&self.cores)
+            || !(1..=KeyGroups::MAX).contains(&self.key_groups)
+        {
+            let (cores, groups) = (self.cores, self.key_groups);
+            return Err(Error::format(format!(
+                "it cannot have {cores} cores, {groups} key groups"
+            )));
         }
         Ok(())
     }

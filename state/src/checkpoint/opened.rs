@@ -25,6 +25,16 @@ pub enum Which {
     Id(u64),
 }
 
+impl Which {
+    /// The checkpoint whose manifest has this file name.
+    pub fn of_file(name: &str) -> Option<Self> {
+        match names::parse(name) {
+            Some(Named::Manifest(checkpoint)) => Some(Self::Id(checkpoint)),
+            _ => None,
+        }
+    }
+}
+
 /// A complete checkpoint, all of whose bytes were compared with their checksums.
 pub struct OpenedCheckpoint {
     manifest: Manifest,

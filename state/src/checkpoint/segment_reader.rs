@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use rkyv::util::AlignedVec;
-use tailwater_core::{Error, Fault, Result, fault};
+use tailwater_core::{Error, Result};
 
-use super::layout::{BlockEntry, Footer, HEADER, Index, SegmentHeader};
+use super::layout::{BlockEntry, Footer, HEADER, Index, SegmentHeader, is_intact};
 use super::segment_writer::SegmentRef;
 use crate::store::{CheckpointStore, StoredFile};
 
-/// Bytes of a read: enough for a disk's full speed, and they stay in the second cache while their
-/// checksum is taken and their frames are replayed.
-const READ_BYTES: u64 = 512 << 10;
 /// An index is at most so long: some 30 million blocks.
 const INDEX_MAX: u64 = 1 << 30;
 
@@ -83,7 +80,7 @@ impl Segment {
         let mut index = Buffer::new();
         index.resize(footer.index_len as usize, 0);
         file.read_at(footer.index_offset, &mut index)?;
-        if crc32c::crc32c(&index) != footer.index_crc {
+        if !is_intact(crc32c::crc32c(&index), footer.index_crc) {
             let at = footer.index_offset;
             return Err(damaged_at(name, at, "the checksum of its index is wrong"));
         }
@@ -107,10 +104,34 @@ impl Segment {
         each: &mut dyn FnMut(&BlockEntry, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let wanted: Vec<_> = self.index.blocks.iter().filter(|block| wanted(block)).collect();
-        for run in runs(&wanted) {
+        for run in self.runs(&wanted) {
             self.read_run(run, buffer, each)?;
         }
         Ok(())
+    }
+
+    /// Splits blocks, in the order of the file, into runs that are read at once: neighbours, up to
+    /// what is best read at once, or one block.
+    pub fn runs<'a, 'b>(
+        &self,
+        blocks: &'b [&'a BlockEntry],
+    ) -> impl Iterator<Item = &'b [&'a BlockEntry]> + use<'a, 'b> {
+        let read_len = self.file.read_len();
+        let mut left = blocks;
+        std::iter::from_fn(move || {
+            let first = left.first()?;
+            let mut count = 1;
+            while let Some(next) = left.get(count) {
+                let adjacent = left[count - 1].end() == next.offset;
+                if !adjacent || next.end() - first.offset > read_len {
+                    break;
+                }
+                count += 1;
+            }
+            let (run, rest) = left.split_at(count);
+            left = rest;
+            Some(run)
+        })
     }
 
     /// Blocks that lie side by side.
@@ -146,7 +167,7 @@ impl Segment {
                 "this is not the header of its block",
             ));
         }
-        if crc32c::crc32c(padded) != block.payload_crc && !fault(Fault::SkipChecksum) {
+        if !is_intact(crc32c::crc32c(padded), block.payload_crc) {
             let at = block.offset + HEADER as u64;
             return Err(damaged_at(&self.name, at, "the checksum of this block is wrong"));
         }
@@ -173,28 +194,6 @@ pub(crate) fn read_header(file: &dyn StoredFile, name: &str) -> Result<SegmentHe
     let mut header = vec![0; header_len];
     file.read_at(0, &mut header)?;
     SegmentHeader::parse(&header).map_err(explain)
-}
-
-/// Splits blocks, in the order of the file, into runs that are read at once: neighbours, up to
-/// [`READ_BYTES`] or one block.
-pub(crate) fn runs<'a, 'b>(
-    blocks: &'b [&'a BlockEntry],
-) -> impl Iterator<Item = &'b [&'a BlockEntry]> {
-    let mut left = blocks;
-    std::iter::from_fn(move || {
-        let first = left.first()?;
-        let mut count = 1;
-        while let Some(next) = left.get(count) {
-            let adjacent = left[count - 1].end() == next.offset;
-            if !adjacent || next.end() - first.offset > READ_BYTES {
-                break;
-            }
-            count += 1;
-        }
-        let (run, rest) = left.split_at(count);
-        left = rest;
-        Some(run)
-    })
 }
 
 /// The items in the payload of a block of values.

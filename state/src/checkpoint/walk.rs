@@ -22,7 +22,7 @@ use tailwater_core::{Fault, Result, fault};
 use super::cursor::u64_at;
 use super::layout::{BlockEntry, BlockKind};
 use super::seen::Seen;
-use super::segment_reader::{Buffer, Segment, runs};
+use super::segment_reader::{Buffer, Segment};
 use super::stripes::STRIPES;
 use crate::changes::{EVERY_GROUP, Frame, Payload};
 
@@ -164,7 +164,7 @@ impl Walk {
                     blocks: run.iter().map(|block| **block).collect(),
                 };
                 // Taken from the end; within a kind the order does not matter.
-                reads.extend(runs(&wanted).map(read));
+                reads.extend(segment.runs(&wanted).map(read));
             }
         }
         reads

@@ -102,6 +102,12 @@ pub trait StoredFile: Send + Sync {
         self.len() == 0
     }
 
+    /// How many bytes are best read at once: enough for the full speed of what is behind, and for
+    /// a file system so few that they stay in a core's cache while they are looked at.
+    fn read_len(&self) -> u64 {
+        512 << 10
+    }
+
     /// Fills `into` with the bytes from `offset` on.
     ///
     /// # Errors
