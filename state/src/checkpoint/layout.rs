@@ -194,6 +194,13 @@ impl BlockEntry {
         groups.contains(&u32::from(self.groups.0)) && groups.contains(&u32::from(self.groups.1))
     }
 
+    /// About how many of its frames are of these key groups, if they are spread evenly.
+    pub fn count_about(&self, groups: &Range<u32>) -> u64 {
+        let (low, end) = (u32::from(self.groups.0), u32::from(self.groups.1) + 1);
+        let common = end.min(groups.end).saturating_sub(low.max(groups.start));
+        u64::from(self.count) * u64::from(common) / u64::from(end.saturating_sub(low).max(1))
+    }
+
     fn fields(&self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         bytes[..8].copy_from_slice(&self.offset.to_le_bytes());

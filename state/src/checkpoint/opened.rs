@@ -232,6 +232,19 @@ impl RestoreSource for OpenedCheckpoint {
         Some(Declaration { key, value, namespaced: *namespaced })
     }
 
+    /// Those of the segment that has most of them: deltas have the same keys again, or few.
+    fn entries_about(&self, operator: &str, state: &str, groups: Range<u32>) -> usize {
+        let Some(entry) = self.manifest.state(operator, state) else { return 0 };
+        let segments = self.segments.iter().filter(|s| s.header.last >= entry.since);
+        let counts = segments.filter_map(|segment| {
+            let number = segment.number_of(operator, state)?;
+            let blocks = segment.index.blocks.iter();
+            let blocks = blocks.filter(|b| b.state == number && b.kind == BlockKind::Upserts);
+            Some(blocks.map(|block| block.count_about(&groups)).sum::<u64>() as usize)
+        });
+        counts.max().unwrap_or(0)
+    }
+
     fn frames(
         &self,
         operator: &str,

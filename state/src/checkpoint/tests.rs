@@ -124,6 +124,9 @@ fn a_chain_is_read_back_from_a_directory() {
         assert_eq!(opened.manifest().checkpoint, 3);
         let opened = OpenedCheckpoint::open(&*store, "vwap", Which::Id(2)).unwrap().unwrap();
         assert_eq!(replay(&opened, "count", "totals"), model);
+        assert_eq!(opened.entries_about("count", "totals", 0..128), 5_000);
+        let half = opened.entries_about("count", "totals", 0..64);
+        assert!((2_000..3_000).contains(&half), "{half}");
         assert_eq!(opened.transactions()[0].bytes, b"pending");
         let values = opened.values("source", "splits").unwrap().unwrap();
         assert_eq!(values.cores[1], [b"a\x01".to_vec(), b"bc\x01".to_vec()]);

@@ -99,6 +99,11 @@ pub trait RestoreSource: Send + Sync {
     /// What a tracked state is, or `None` where there is none of this name.
     fn declaration(&self, operator: &str, state: &str) -> Option<Declaration>;
 
+    /// About how many entries of a tracked state are in these key groups.
+    fn entries_about(&self, _operator: &str, _state: &str, _groups: Range<u32>) -> usize {
+        0
+    }
+
     /// Hands the entries of a tracked state in these key groups to `each`, some at a time: deltas
     /// in the order of their checkpoints, and in each the tombstones first.
     ///

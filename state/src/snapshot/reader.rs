@@ -108,6 +108,8 @@ impl SnapshotReader {
                 return Ok(false);
             }
         }
+        let groups = self.groups.clone();
+        tracked.expect(self.source.entries_about(&self.operator, state, groups));
         let load = &mut |frames: &[Frame<'_>]| tracked.load(frames);
         let (source, operator, groups) = (self.source.clone(), &self.operator, self.groups.clone());
         source
