@@ -1,8 +1,9 @@
 //! A full disk, a read-only directory, a directory that vanishes: the error says what to do, and
 //! the older checkpoint is there.
 //!
-//! Method: a tmpfs of a megabyte, mounted for the test; where mounting is not allowed, the test says
-//! so and passes.
+//! Method: a tmpfs of a megabyte, mounted for the test; where mounting is not allowed, the test
+//! says so and passes.
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
