@@ -27,6 +27,7 @@ struct Pending {
 /// A two-phase output and where it stands.
 pub(super) struct Cycle<T, P> {
     pub(super) phases: P,
+    core: u32,
     checkpointing: bool,
     /// A transaction has begun.
     open: bool,
@@ -46,6 +47,7 @@ impl<T, P: TwoPhase<T>> Cycle<T, P> {
     pub(super) fn new(phases: P, context: &SinkContext) -> Result<Self> {
         let mut cycle = Self {
             phases,
+            core: context.core,
             checkpointing: context.checkpointing,
             open: false,
             restoring: None,
@@ -56,12 +58,8 @@ impl<T, P: TwoPhase<T>> Cycle<T, P> {
             types: PhantomData,
         };
         if let Some(restored) = &context.restored {
-            let mut states = Vec::new();
-            for bytes in restored.transactions.iter().filter(|bytes| !bytes.is_empty()) {
-                let (state, pending) = unpack(bytes)?;
-                states.extend(state);
-                cycle.pending.extend(pending);
-            }
+            let (states, pending) = unpack_newest(&restored.transactions)?;
+            cycle.pending = pending;
             cycle.committed = restored.checkpoint;
             cycle.restoring = Some(Some(RestoredState { checkpoint: restored.checkpoint, states }));
             if fault(Fault::ForgetCommitOnRestore) {
@@ -129,7 +127,7 @@ impl<T, P: TwoPhase<T>> Cycle<T, P> {
     /// The transaction of a checkpoint: all that is prepared and not yet committed.
     pub(super) fn prepare(&mut self, checkpoint: u64) -> Result<Prepared> {
         self.close_transaction(checkpoint)?;
-        let transaction = pack(&self.phases.state(), &self.pending);
+        let transaction = pack((self.core, checkpoint), &self.phases.state(), &self.pending);
         if fault(Fault::CommitBeforeTold) {
             self.commit(checkpoint)?;
         }
@@ -175,13 +173,16 @@ impl<T, P: TwoPhase<T>> Cycle<T, P> {
 /// `state` and `pending` as bytes; none at all where there is nothing to say.
 ///
 /// ```text
-/// state_len u32 | state | then for each transaction: checkpoint u64 | len u32 | transaction
+/// core u32 | checkpoint u64 | state_len u32 | state
+/// then for each transaction: checkpoint u64 | len u32 | transaction
 /// ```
-fn pack(state: &[u8], pending: &VecDeque<Pending>) -> Vec<u8> {
+fn pack((core, checkpoint): (u32, u64), state: &[u8], pending: &VecDeque<Pending>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if state.is_empty() && pending.is_empty() {
         return bytes;
     }
+    bytes.extend(core.to_le_bytes());
+    bytes.extend(checkpoint.to_le_bytes());
     bytes.extend((state.len() as u32).to_le_bytes());
     bytes.extend(state);
     for Pending { checkpoint, transaction } in pending {
@@ -192,15 +193,46 @@ fn pack(state: &[u8], pending: &VecDeque<Pending>) -> Vec<u8> {
     bytes
 }
 
-/// The state, if there was one, and the transactions.
-fn unpack(mut bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<Pending>)> {
+/// What one writer said at one checkpoint.
+struct Packed {
+    core: u32,
+    checkpoint: u64,
+    state: Vec<u8>,
+    pending: Vec<Pending>,
+}
+
+fn unpack(mut bytes: &[u8]) -> Result<Packed> {
+    let core = u32::from_le_bytes(take(&mut bytes)?);
+    let checkpoint = u64::from_le_bytes(take(&mut bytes)?);
     let (state, mut pending) = (take_sized(&mut bytes)?.to_vec(), Vec::new());
     while !bytes.is_empty() {
         let checkpoint = u64::from_le_bytes(take(&mut bytes)?);
         let transaction = take_sized(&mut bytes)?.to_vec();
         pending.push(Pending { checkpoint, transaction });
     }
-    Ok(((!state.is_empty()).then_some(state), pending))
+    Ok(Packed { core, checkpoint, state, pending })
+}
+
+/// The states and transactions that count: what each writer said last. The job keeps what it was
+/// told at earlier checkpoints too, as long as it is not committed.
+fn unpack_newest(transactions: &[Vec<u8>]) -> Result<(Vec<Vec<u8>>, VecDeque<Pending>)> {
+    let mut newest: Vec<Packed> = Vec::new();
+    for bytes in transactions.iter().filter(|bytes| !bytes.is_empty()) {
+        let packed = unpack(bytes)?;
+        match newest.iter_mut().find(|other| other.core == packed.core) {
+            Some(other) if other.checkpoint < packed.checkpoint => *other = packed,
+            Some(_) => {}
+            None => newest.push(packed),
+        }
+    }
+    let (mut states, mut pending) = (Vec::new(), Vec::new());
+    for packed in newest {
+        states.extend((!packed.state.is_empty()).then_some(packed.state));
+        pending.extend(packed.pending);
+    }
+    // Those of several writers are committed in the order of their checkpoints.
+    pending.sort_by_key(|pending: &Pending| pending.checkpoint);
+    Ok((states, pending.into()))
 }
 
 fn take_sized<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {

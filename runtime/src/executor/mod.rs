@@ -231,7 +231,8 @@ pub fn start_between(
         ready_ns: Arc::default(),
     };
     let world = World { random: Random::from_seed(seed), clock, between_steps };
-    let mut supervisor = Supervisor { shared: shared.clone(), graph, driver, store, origin, world };
+    let mut supervisor =
+        Supervisor { shared: shared.clone(), graph, driver, store, origin, first: 0, world };
     let first = supervisor.set_out()?;
     let name = match driver {
         Driver::Seeded(_) => "tailwater-seeded",

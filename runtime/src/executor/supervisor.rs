@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tailwater_core::{Error, Random, Result, Span};
+use tailwater_core::{Error, ErrorKind, Random, Result, Span};
 use tailwater_state::checkpoint::{CheckpointSettings, Checkpoints, OpenedCheckpoint, Which};
 use tailwater_state::store::{CheckpointStore, DirectoryStore, RealDisk};
 use tailwater_state::{Budget, StateContext};
@@ -96,6 +96,8 @@ pub(super) struct Supervisor {
     pub store: Option<Arc<dyn CheckpointStore>>,
     /// What the job was started from.
     pub origin: Option<Origin>,
+    /// The number of this run's first checkpoint; zero before it is known.
+    pub first: u64,
     /// The seeded driver's.
     pub world: World,
 }
@@ -154,17 +156,27 @@ impl Supervisor {
     /// What the next attempt begins with: the latest checkpoint of this run, or the one that it was
     /// started from, or nothing.
     fn choose(&self) -> Result<Option<Origin>> {
-        let own = self.store.as_ref().filter(|_| self.shared.summary.report().completed > 0);
-        if let Some(store) = own {
-            let job = &self.shared.outline.name;
-            if let Some(opened) = OpenedCheckpoint::open(&**store, job, Which::Latest)? {
+        let Some(store) = &self.store else { return Ok(self.origin.clone()) };
+        let job = &self.shared.outline.name;
+        match OpenedCheckpoint::open(&**store, job, Which::Latest) {
+            // Also one that this run believes to have failed: a restart from before it would
+            // discard what sinks prepared for it, and a later one would find it and want that.
+            Ok(Some(opened)) if opened.manifest().checkpoint >= self.first => {
                 for warning in skipped(&opened) {
                     self.shared.summary.note(|report| report.last_warning = Some(warning));
                 }
-                return Ok(Some(Origin { opened: Arc::new(opened), is_own: true }));
+                Ok(Some(Origin { opened: Arc::new(opened), is_own: true }))
             }
+            Ok(_) => Ok(self.origin.clone()),
+            // Damaged ones that this run did not write are none of its affair.
+            Err(error)
+                if error.kind() == ErrorKind::Format
+                    && self.shared.summary.report().completed == 0 =>
+            {
+                Ok(self.origin.clone())
+            }
+            Err(error) => Err(error),
         }
-        Ok(self.origin.clone())
     }
 
     /// Makes an attempt ready: opens its checkpoint, takes the store over, and lets the inputs look
@@ -172,7 +184,7 @@ impl Supervisor {
     pub fn set_out(&mut self) -> Result<Option<Attempt>> {
         let mut shared = self.shared.clone();
         shared.restore_began_ns = shared.clock.monotonic_ns();
-        let origin = self.choose()?;
+        let origin = if self.first == 0 { self.origin.clone() } else { self.choose()? };
         let restored = origin.as_ref().map_or(0, |origin| origin.opened.manifest().checkpoint);
         shared.restoring =
             origin.as_ref().map(|origin| Restoring::new(restored, origin.opened.clone()));
@@ -204,7 +216,7 @@ impl Supervisor {
     /// The checkpoint service, where checkpoints are taken, and the number of the checkpoint before
     /// its first.
     fn open_service(
-        &self,
+        &mut self,
         shared: &mut Shared,
         origin: Option<&Origin>,
         restored: u64,
@@ -221,6 +233,9 @@ impl Supervisor {
         let from = origin.filter(|origin| origin.is_own).map(|origin| &*origin.opened);
         let store = Checkpoints::take_over(store.clone(), settings, from)?;
         let first = store.next().max(restored + 1);
+        if self.first == 0 {
+            self.first = first;
+        }
         let (register, receiver) = Register::new(shared.control.clone());
         shared.register = Some(register.clone());
         let service = Service::new(

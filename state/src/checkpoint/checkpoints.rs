@@ -127,6 +127,8 @@ impl Checkpoints {
             settings,
         };
         this.refuse_foreign_segments()?;
+        // Nobody may act on a checkpoint that a crash could still take back.
+        this.store.settle()?;
         this.store.clear_unfinished()?;
         this.sweep_segments()?;
         Ok(this)

@@ -100,6 +100,11 @@ impl<D: Disk> CheckpointStore for DirectoryStore<D> {
         }
     }
 
+    fn settle(&self) -> Result<()> {
+        let synced = self.disk.sync_directory(&self.path);
+        synced.map_err(|cause| self.refused("sync", "", cause))
+    }
+
     fn clear_unfinished(&self) -> Result<()> {
         let files = self.disk.list(&self.path);
         let files = files.map_err(|cause| self.refused("list", "", cause))?;

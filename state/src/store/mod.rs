@@ -60,6 +60,15 @@ pub trait CheckpointStore: Send + Sync {
     /// When the store refuses.
     fn delete(&self, name: &str) -> Result<()>;
 
+    /// Makes durable that the listed files are there. Of a file that `finish` failed on, or whose
+    /// process was killed within it, that is not known.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Removes what crashed runs began and did not finish. Only files that a store's `begin` may
     /// have left are touched.
     ///

@@ -250,10 +250,25 @@ fn without_checkpoints_the_end_commits() {
 #[test]
 fn damaged_transactions_are_refused() {
     let pending = VecDeque::from([Pending { checkpoint: 7, transaction: vec![1, 2, 3] }]);
-    let bytes = pack(b"state", &pending);
-    assert_eq!(unpack(&bytes).unwrap(), (Some(b"state".to_vec()), pending.into()));
-    for len in (1..bytes.len()).filter(|len| *len != 4 + 5) {
+    let bytes = pack((1, 7), b"state", &pending);
+    let packed = unpack(&bytes).unwrap();
+    assert_eq!((packed.core, packed.checkpoint, &packed.state[..]), (1, 7, &b"state"[..]));
+    assert_eq!(packed.pending, pending.into_iter().collect::<Vec<_>>());
+    for len in (1..bytes.len()).filter(|len| *len != 12 + 4 + 5) {
         assert!(unpack(&bytes[..len]).is_err(), "{len}");
     }
-    assert!(pack(b"", &VecDeque::new()).is_empty());
+    assert!(pack((1, 7), b"", &VecDeque::new()).is_empty());
+}
+
+#[test]
+fn what_a_writer_said_last_counts() {
+    let of = |checkpoint| Pending { checkpoint, transaction: vec![checkpoint as u8] };
+    let said = [
+        pack((0, 5), b"old", &VecDeque::from([of(5)])),
+        pack((0, 6), b"new", &VecDeque::from([of(5), of(6)])),
+        pack((1, 5), b"other", &VecDeque::from([of(5)])),
+    ];
+    let (states, pending) = unpack_newest(&said).unwrap();
+    assert_eq!(states, [b"new".to_vec(), b"other".to_vec()]);
+    assert_eq!(pending, [of(5), of(5), of(6)]);
 }

@@ -8,7 +8,7 @@ use tailwater_core::{Clock, Error, Fault, Result, fault};
 
 use super::{Visible, from_bytes, only_state, to_bytes};
 use crate::file::Roll;
-use crate::sink::disk::{OutputDisk, OutputFile};
+use crate::sink::disk::{OutputDisk, OutputFile, directory_of};
 use crate::sink::two_phase::RestoredState;
 
 /// An open directory.
@@ -65,6 +65,11 @@ impl Parts {
                 Error::io(format!("cannot create the directory `{shown}`"), cause)
             })?;
         }
+        // Also where it was there: a run that crashed may have made it just before.
+        parts.disk.sync_directory(directory_of(&parts.directory)).map_err(|cause| {
+            let shown = parts.directory.display();
+            Error::io(format!("cannot make the directory `{shown}` durable"), cause)
+        })?;
         if visible == Visible::WhenWritten {
             parts.check_empty()?;
             parts.begin()?;
