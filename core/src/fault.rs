@@ -36,6 +36,14 @@ pub enum Fault {
     ForgetCommitOnRestore,
     /// One timer is not in the queue after a restore.
     ForgetTimer,
+    /// A task acknowledges a checkpoint before all of its entries are drained.
+    AcknowledgeBeforeDrained,
+    /// Sinks are told to commit a checkpoint before its manifest is written.
+    CommitBeforeManifest,
+    /// The first channel of a task goes on when it has delivered its barrier.
+    AlignAllButOne,
+    /// A task takes its snapshot while results that belong before the barrier are still pending.
+    ForgetPendingAtBarrier,
 }
 
 impl Fault {
@@ -56,6 +64,10 @@ impl Fault {
         Self::SkipTruncation,
         Self::ForgetCommitOnRestore,
         Self::ForgetTimer,
+        Self::AcknowledgeBeforeDrained,
+        Self::CommitBeforeManifest,
+        Self::AlignAllButOne,
+        Self::ForgetPendingAtBarrier,
     ];
 }
 

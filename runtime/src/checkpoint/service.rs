@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use tailwater_core::{Clock, Error, Result};
+use tailwater_core::{Clock, Error, Fault, Result, fault};
 use tailwater_state::checkpoint::{CheckpointWriter, Checkpoints, TaskNumbers};
 use tailwater_state::{Chunk, SnapshotKind, SnapshotParts, StateValue};
 
@@ -135,6 +135,11 @@ impl Service {
                 },
             };
             progress = Progress::Worked;
+            if let Told::Acknowledged { checkpoint, .. } = &message.told
+                && fault(Fault::CommitBeforeManifest)
+            {
+                self.control.complete(*checkpoint, false);
+            }
             if let Some(event) = running.take_in(message, &self.summary) {
                 self.tell(running, event);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailwater_core::{Clock, Result};
+use tailwater_core::{Clock, Fault, Result, fault};
 use tailwater_operators::Operator;
 use tailwater_state::snapshot::StateValue;
 use tailwater_state::{Drain, SnapshotKind, SnapshotParts};
@@ -118,7 +118,8 @@ impl Handover {
 
     /// The checkpoint whose acknowledgement waits for nothing but the output, and its kind.
     pub fn waits_for_output(&self) -> Option<SnapshotKind> {
-        self.owed.as_ref().filter(|owed| owed.is_drained).map(|owed| owed.kind)
+        let is_done = |owed: &&Owed| owed.is_drained || fault(Fault::AcknowledgeBeforeDrained);
+        self.owed.as_ref().filter(is_done).map(|owed| owed.kind)
     }
 
     /// The output is done too: acknowledges, with what it wrote.

@@ -10,7 +10,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_core::{Clock, Control, Counter, Result, Stamped};
+use tailwater_core::{Clock, Control, Counter, Fault, Result, Stamped, fault};
 use tailwater_operators::{Operator, OperatorContext};
 use tailwater_state::{Budget, SnapshotWriter};
 
@@ -82,7 +82,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
         let began_ns = handover.now_ns();
         if self.life == Life::Running {
             self.chain.before_barrier(&mut self.output);
-            if self.chain.is_pending() {
+            if self.chain.is_pending() && !fault(Fault::ForgetPendingAtBarrier) {
                 stats.pause_ns += handover.now_ns().saturating_sub(began_ns);
                 self.barrier = Some((checkpoint, stats));
                 return Ok(());
