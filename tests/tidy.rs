@@ -28,6 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("", &["core", "derive", "network", "state", "operators", "connectors", "runtime"]),
     // The tape is a source like those of `connectors`, and sits beside them.
     ("tools/market", &["core", "operators"]),
+    ("tools/simulator", &["", "core", "state", "operators", "runtime"]),
     ("tools/cli", &["", "core", "tools/market"]),
 ];
 
