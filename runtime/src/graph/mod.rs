@@ -144,13 +144,15 @@ impl Graph {
         }
         let mut operators = Vec::new();
         chain.describe(&mut operators);
+        let plan = StagePlan::new(input, chain, output);
+        let plan = if single_core { plan.on_one_core() } else { plan };
         self.nodes.push(Node {
             name,
             operators,
             is_source: inputs.is_empty(),
             sink: output.sink_name(),
             single_core,
-            plan: Box::new(StagePlan::new(input, chain, output)),
+            plan: Box::new(plan),
         });
     }
 

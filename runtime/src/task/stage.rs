@@ -211,13 +211,20 @@ pub struct StagePlan<C: Operator, P> {
     input: Arc<dyn InputPlan<C::In>>,
     /// Behind a mutex because a chain is `Send` and is cloned from several threads.
     chain: Mutex<C>,
+    on_one_core: bool,
     output: P,
 }
 
 impl<C: Operator, P> StagePlan<C, P> {
     /// A chain between two ends.
     pub fn new(input: Arc<dyn InputPlan<C::In>>, chain: C, output: P) -> Self {
-        Self { input, chain: Mutex::new(chain), output }
+        Self { input, chain: Mutex::new(chain), on_one_core: false, output }
+    }
+
+    /// The same plan of a task that runs on one core only, which owns all key groups.
+    #[must_use]
+    pub fn on_one_core(self) -> Self {
+        Self { on_one_core: true, ..self }
     }
 }
 
@@ -253,7 +260,8 @@ where
         chain.open(&operator_context)?;
         if let Some(restoring) = &context.restoring {
             let restore = |reader: &mut _| chain.restore(reader);
-            restoring.read(name, (context.core, context.cores), context.key_groups, restore)?;
+            let place = if self.on_one_core { (0, 1) } else { (context.core, context.cores) };
+            restoring.read(name, place, context.key_groups, restore)?;
         }
         let barrier = context.control.barrier();
         let restored = context.restoring.as_ref().map_or(0, |restoring| restoring.checkpoint);
