@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tailwater_core::{Control, Element, ErrorKind, Stamped};
 
 use super::*;
-use crate::testing::{Harness, Order, check_each_restore, check_operator};
+use crate::testing::{Harness, Order, check_each_restore, check_operator, check_rescaling};
 
 /// Key, number, a name that tells records apart.
 type Row = (u8, i64, String);
@@ -110,6 +110,7 @@ proptest! {
         let make_sum = || sum(KEY_OF, number, set_number);
         prop_assert_eq!(records(check_operator(make_sum, &script, Order::Exact)), sums.clone());
         check_each_restore(make_sum, &script, Order::Exact);
+        check_rescaling(make_sum, |row| stable_hash(&row.0), &script);
         let make_least = || min_by(KEY_OF, number);
         prop_assert_eq!(records(check_operator(make_least, &script, Order::Exact)), least);
         let make_reduce = || {

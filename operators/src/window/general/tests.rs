@@ -5,7 +5,7 @@ mod models;
 use tailwater_core::{Control, Element, ErrorKind, Stamped, TimeUnits};
 
 use super::*;
-use crate::testing::{Harness, Order, check_each_restore, check_operator};
+use crate::testing::{Harness, Order, check_each_restore, check_operator, check_rescaling};
 use crate::window::{Sliding, Tumbling};
 
 /// Key, value.
@@ -54,6 +54,7 @@ where
     E: Evictor<Event>,
 {
     check_each_restore(|| windows.clone(), script, Order::Exact);
+    check_rescaling(|| windows.clone(), |event| stable_hash(&key_of(event)), script);
     let output = check_operator(|| windows.clone(), script, Order::Exact);
     let lines = output.into_iter().filter_map(|element| match element {
         Element::Control(_) => None,

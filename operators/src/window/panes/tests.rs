@@ -9,11 +9,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tailwater_core::{Error, ErrorKind, TimeUnits};
+use tailwater_core::{Control, Element, Error, ErrorKind, TimeUnits};
 
 use super::*;
 use crate::Window;
-use crate::testing::carry_over;
+use crate::testing::{Order, carry_over, check_operator, check_rescaling};
 
 /// Collects the values themselves, so that nothing can cancel out.
 #[derive(Clone, Debug)]
@@ -292,6 +292,22 @@ proptest! {
                 prop_assert_eq!(given, expected, "{:?}, step {}", harness, index);
             }
         }
+    }
+
+    /// The whole harness, with failures while a checkpoint is drained and on other cores.
+    #[test]
+    fn failures_and_other_cores_change_nothing(setup in setups(), script in scripts()) {
+        let make = || {
+            let bag = Bag { subtracts: setup.subtracts };
+            let windows = PaneWindows::new(key_of, setup.windows, bag).unwrap();
+            windows.allowed_lateness(setup.lateness).late_records(LateRecords::Emit)
+        };
+        let elements: Vec<_> = script.iter().map(|step| match step.clone() {
+            Step::Record(at, trade) => Element::Record(Stamped::new(at, trade)),
+            Step::Watermark(at) => Element::Control(Control::Watermark(at)),
+        }).collect();
+        check_operator(make, &elements, Order::AnyBetweenControls);
+        check_rescaling(make, |trade| stable_hash(&trade.0), &elements);
     }
 
     #[test]

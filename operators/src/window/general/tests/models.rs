@@ -217,6 +217,7 @@ where
         A: Assigner<Event>,
         R: Trigger<Event>,
     {
+        check_rescaling(|| windows.clone(), |event| stable_hash(&key_of(event)), script);
         print(check_operator(|| windows.clone(), script, Order::Exact))
     }
     let lateness = Span(case.lateness);
