@@ -144,13 +144,14 @@ impl Graph {
         }
         let mut operators = Vec::new();
         chain.describe(&mut operators);
+        let sink = output.sink_name();
         let plan = StagePlan::new(input, chain, output);
         let plan = if single_core { plan.on_one_core() } else { plan };
         self.nodes.push(Node {
             name,
             operators,
             is_source: inputs.is_empty(),
-            sink: output.sink_name(),
+            sink,
             single_core,
             plan: Box::new(plan),
         });
