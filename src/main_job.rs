@@ -1,7 +1,7 @@
 //! A job as a program: its command line, its signals, its summary.
 
 use clap::Parser;
-use tailwater_core::{Error, Result};
+use tailwater_core::{Error, Result, Span};
 use tailwater_runtime::{Cores, Driver, Idle, JobHandle, Local, Report};
 
 use crate::Job;
@@ -111,9 +111,9 @@ pub fn stop_on_signals(handle: &JobHandle) -> Result<()> {
         .map_err(|cause| Error::io("cannot start the thread for signals", cause))
 }
 
-/// A run in one line.
+/// A run in one line, and what its checkpoints came to in another.
 fn summary(report: &Report) -> String {
-    format!(
+    let mut text = format!(
         "{}: {} records in, {} out, {} late, {:.3} s, {:.2} M records/s on {} cores ({})",
         report.job,
         report.records,
@@ -123,5 +123,21 @@ fn summary(report: &Report) -> String {
         report.records_per_s() / 1e6,
         report.cores.len(),
         report.driver,
-    )
+    );
+    let came = &report.checkpoints;
+    if came.completed + came.failed + came.restarts + came.restored_from > 0 {
+        text.push_str(&format!(
+            "\n{}: restored from {}, {} checkpoints completed and {} failed, {} bytes, {} at most, \
+             pause {} at most, {} restarts",
+            report.job,
+            came.restored_from,
+            came.completed,
+            came.failed,
+            came.bytes,
+            Span(came.duration_max_ns as i64),
+            Span(came.pause_max_ns as i64),
+            came.restarts,
+        ));
+    }
+    text
 }

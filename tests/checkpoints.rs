@@ -130,3 +130,42 @@ fn a_panic_costs_a_restart_and_no_output() {
         assert_counts(&numbers, &counts, &how);
     }
 }
+
+/// The same seed is the same run, failures and restarts included.
+#[test]
+fn a_seed_repeats_its_restarts() {
+    const FAILS_AT: u64 = 3_000;
+    let run = |seed| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().to_str().unwrap().parse().unwrap();
+        let committed = Committed::default();
+        let panics = Arc::new(AtomicBool::new(true));
+        let local = Local {
+            checkpoints: Some(Checkpoints::new(store, Some(100.micros()))),
+            restart: Restart::Fixed { restarts: 1, delay: 1.secs() },
+            ..Local::seeded(3, seed)
+        };
+        let job = Job::new("seeds");
+        job.source(Numbers { splits: SPLITS, limit: 4_000 })
+            .unstamped()
+            .map(move |number| {
+                let fails = number & 0xFFFF == FAILS_AT && panics.swap(false, Relaxed);
+                assert!(!fails, "told to");
+                number
+            })
+            .key_by(|number| mix(*number))
+            .records()
+            .sink(committed.clone());
+        let report = job.run(local).unwrap();
+        let how = format!("seed {seed}");
+        assert_eq!(committed.assert_each_once(SPLITS, &how), SPLITS * 4_000, "{how}");
+        let came = report.checkpoints;
+        assert_eq!(came.restarts, 1, "{how}: {came:?}");
+        (report.records, came.completed, came.restored_from, came.duration_max_ns)
+    };
+    let runs: Vec<_> = (0..12).map(run).collect();
+    for (seed, first) in runs.iter().enumerate() {
+        assert_eq!(*first, run(seed as u64), "seed {seed}");
+    }
+    assert!(runs.iter().any(|(_, _, restored_from, _)| *restored_from > 0));
+}

@@ -1,5 +1,4 @@
-//! What a job starts from: the latest checkpoint on any number of cores, one that fits, and one that
-//! is whole; and what it says where there is none.
+//! What a job starts from: the latest checkpoint that is whole, on any number of cores, if it fits.
 //!
 //! Method: as in `checkpoints.rs`, numbers from a source that is replayed, and sinks that show what
 //! was committed. A run is killed by dropping its handle; nothing of it is kept but the store.
