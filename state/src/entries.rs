@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use rkyv::util::AlignedVec;
 use slab::Slab;
-use tailwater_core::{Describe, Error, KeyGroups, Record, Result};
+use tailwater_core::{Error, KeyGroups, Record, Result, Schema};
 
 use crate::StateContext;
 use crate::archive::{Whose, append_frame, read};
@@ -296,7 +296,7 @@ impl Frames {
 
 impl<E: Entry> TrackedState for Entries<E> {
     fn declaration(&self) -> Declaration {
-        let (key, value) = (E::Key::schema(), E::Value::schema());
+        let (key, value) = (Schema::of::<E::Key>(), Schema::of::<E::Value>());
         Declaration { key, value, namespaced: false }
     }
 

@@ -17,7 +17,11 @@ mod parse;
 mod render;
 mod text;
 
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 pub use describe::{Describe, Describer};
 pub use layout::Layout;
@@ -29,7 +33,8 @@ use crate::stable_hash;
 /// (`parse`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
-    shape: Shape,
+    /// Shared: every barrier hands schemas on, and none changes one.
+    shape: Arc<Shape>,
 }
 
 /// One layer of a [`Schema`].
@@ -148,23 +153,32 @@ pub struct Variant {
 
 impl Schema {
     /// A schema of one layer.
-    pub const fn new(shape: Shape) -> Self {
-        Self { shape }
+    pub fn new(shape: Shape) -> Self {
+        Self { shape: Arc::new(shape) }
+    }
+
+    /// That of `T`, put together once on each thread.
+    pub fn of<T: Describe>() -> Self {
+        thread_local! {
+            static KNOWN: RefCell<HashMap<TypeId, Schema>> = RefCell::default();
+        }
+        let of = TypeId::of::<T>();
+        KNOWN.with_borrow_mut(|known| known.entry(of).or_insert_with(T::schema).clone())
     }
 
     /// The schema of a primitive.
-    pub const fn primitive(primitive: Primitive) -> Self {
+    pub fn primitive(primitive: Primitive) -> Self {
         Self::new(Shape::Primitive(primitive))
     }
 
     /// Its outermost layer.
-    pub const fn shape(&self) -> &Shape {
+    pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The name of a named type.
     pub fn name(&self) -> Option<&str> {
-        match &self.shape {
+        match self.shape() {
             Shape::Named(named) => Some(&named.name),
             _ => None,
         }
@@ -172,7 +186,7 @@ impl Schema {
 
     /// The version that a named type's author gave it (`#[record(version = 3)]`); 0 without.
     pub fn version(&self) -> u32 {
-        match &self.shape {
+        match self.shape() {
             Shape::Named(named) => named.version,
             _ => 0,
         }

@@ -134,7 +134,7 @@ impl SnapshotReader {
             self.miss(state);
             return Ok(None);
         };
-        let is = T::schema();
+        let is = Schema::of::<T>();
         if stored.schema != is {
             self.change(state, "items", &stored.schema, &is);
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Writing a snapshot: the barrier's part of it.
 
 use tailwater_core::record::to_archive;
-use tailwater_core::{Error, Record, Result};
+use tailwater_core::{Error, Record, Result, Schema};
 
 use super::{SnapshotParts, Spread, StateValue, TrackedPart};
 use crate::changes::{SnapshotKind, TrackedState};
@@ -49,7 +49,7 @@ impl SnapshotWriter {
         let items = items.iter().map(|item| to_archive(item).map(|bytes| bytes.to_vec()));
         let items = items.collect::<Result<_>>()?;
         let (operator, state) = (self.operator.clone(), state.to_owned());
-        let schema = T::schema();
+        let schema = Schema::of::<T>();
         self.parts.values.push(StateValue { operator, state, spread, schema, items });
         Ok(())
     }

@@ -17,7 +17,7 @@
 use std::hash::Hash;
 
 use rkyv::util::AlignedVec;
-use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, fault, stable_hash};
+use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, Schema, fault, stable_hash};
 
 use crate::archive::{Whose, append_frame};
 use crate::changes::{
@@ -455,7 +455,7 @@ fn walk<K: Key, V: Record>(
 impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
     fn declaration(&self) -> Declaration {
         let namespaced = self.tracking.namespace().is_some();
-        Declaration { key: K::schema(), value: V::schema(), namespaced }
+        Declaration { key: Schema::of::<K>(), value: Schema::of::<V>(), namespaced }
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {
