@@ -2,6 +2,7 @@
 //! what follows a failure.
 
 use clap::Args;
+use tailwater_connectors::checkpoints::create_store;
 use tailwater_core::{Error, Result, Span};
 use tailwater_runtime::{Checkpoints, Guarantee, Local, OpenStore, Restart, Restore};
 
@@ -10,7 +11,7 @@ use tailwater_runtime::{Checkpoints, Guarantee, Local, OpenStore, Restart, Resto
 #[command(next_help_heading = "Checkpoints")]
 pub struct CheckpointOptions {
     /// Take checkpoints, into this directory or object store
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", value_parser = open_store)]
     pub checkpoints: Option<OpenStore>,
     /// How often, from the beginning of one to the beginning of the next
     #[arg(long, default_value = "1s", value_name = "SPAN", requires = "checkpoints")]
@@ -38,6 +39,20 @@ pub struct CheckpointOptions {
     /// The most memory that state may take, as in 4GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub state_memory: Option<u64>,
+}
+
+/// The store of checkpoints at a path or URL: a directory, `file:///path`, `s3://bucket/prefix` or
+/// `memory://`; see [`create_store`].
+///
+/// # Errors
+/// When the place is none that this program knows.
+pub fn open_store(place: &str) -> Result<OpenStore> {
+    if !place.contains("://") {
+        return place.parse();
+    }
+    // Opened once: what is kept in memory must outlive a restart of the job.
+    let store = create_store(place)?;
+    Ok(OpenStore::new(place, move || Ok(store.clone())))
 }
 
 impl CheckpointOptions {

@@ -51,7 +51,7 @@ mod source_stream;
 mod stream;
 mod windowed;
 
-pub use checkpoint_options::{CheckpointOptions, parse_bytes};
+pub use checkpoint_options::{CheckpointOptions, open_store, parse_bytes};
 pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
 pub use keyed::Keyed;

@@ -23,7 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("network", &["core"]),
     ("state", &["core"]),
     ("operators", &["core", "state"]),
-    ("connectors", &["core", "operators"]),
+    ("connectors", &["core", "state", "operators"]),
     ("runtime", &["core", "network", "state", "operators"]),
     ("", &["core", "derive", "network", "state", "operators", "connectors", "runtime"]),
     // The tape is a source like those of `connectors`, and sits beside them.

@@ -5,6 +5,7 @@
 //! deterministic asks for the same work inside the calls instead.
 #![forbid(unsafe_code)]
 
+pub mod checkpoints;
 mod doorbell;
 pub mod file;
 pub mod market;

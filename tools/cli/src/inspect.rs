@@ -10,7 +10,7 @@ use tailwater::state::checkpoint::{
     Manifest, OpenedCheckpoint, Report, StateReport, StateSort, Which, checkpoints_in, inspect,
 };
 use tailwater::state::store::CheckpointStore;
-use tailwater::{Error, OpenStore, Result};
+use tailwater::{Error, Result, open_store};
 
 use crate::arguments::ReportFormat;
 use crate::entries;
@@ -49,7 +49,7 @@ pub struct InspectArgs {
 /// damaged.
 pub fn run(arguments: &InspectArgs) -> Result<()> {
     let (store, named) = place(&arguments.path)?;
-    let store = store.parse::<OpenStore>()?.open()?;
+    let store = open_store(&store)?.open()?;
     let checkpoint = choose(&*store, arguments.checkpoint.or(named), &arguments.path)?;
     match &arguments.state {
         Some(state) => print_entries(&*store, checkpoint, state, arguments),
