@@ -339,7 +339,7 @@ mod tests {
         #[test]
         fn a_chain_of_checkpoints_restores_what_the_barrier_saw(operations in operations()) {
             run::<u64>(&operations);
-            run::<(Vec<u16>, [u64; 9])>(&operations);
+            run::<(Vec<u16>, [u64; 14])>(&operations);
         }
     }
 }

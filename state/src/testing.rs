@@ -118,16 +118,16 @@ impl FromNumber for String {
 }
 
 /// In the slab.
-impl FromNumber for [i128; 6] {
+impl FromNumber for [i128; 9] {
     fn from_number(number: u32) -> Self {
-        [number.into(); 6]
+        [number.into(); 9]
     }
 }
 
 /// In the slab; archived, and dropped.
-impl FromNumber for (Vec<u16>, [u64; 9]) {
+impl FromNumber for (Vec<u16>, [u64; 14]) {
     fn from_number(number: u32) -> Self {
-        (vec![number as u16; number as usize % 5], [number.into(); 9])
+        (vec![number as u16; number as usize % 5], [number.into(); 14])
     }
 }
 

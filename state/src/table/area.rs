@@ -1,7 +1,7 @@
 //! The memory of a table: slots, and beside them a bit a slot for what is taken and what changed.
 //!
 //! ```text
-//! slot    | tag u32 | key | value |           where it fits a cache line, or the value is small
+//! slot    | tag u32 | key | value |           where it fits two cache lines, or the value is small
 //!         | tag u32 | handle u32 | key |      else: the value lies in the slab
 //! tag     0: empty; else bits of the hash, and in place of four of them
 //!         TAKEN  the slot is not empty         EVEN, ODD  changed in an epoch of this parity
@@ -28,6 +28,9 @@ pub(super) const MARKS: u32 = EVEN | ODD | FRESH;
 /// The most slots of a table: the bits of the hash in a tag lead to no more.
 pub(super) const SLOTS_MAX: usize = 1 << 28;
 
+/// Slots up to so many bytes hold their value. Two cache lines, asked for at once, cost less than a
+/// handle and the line that it leads to: accumulators of windows are often of this size.
+const SMALL_SLOT: usize = 2 * LINE;
 /// Values up to so many bytes lie in the slot, however large the key is.
 const SMALL_VALUE: usize = 16;
 
@@ -83,7 +86,7 @@ unsafe impl<K: Sync, V: Sync> Sync for Area<K, V> {}
 impl<K, V> Area<K, V> {
     /// Whether values lie in the slots.
     pub(super) const INLINE: bool =
-        size_of::<Inline<K, V>>() <= LINE || size_of::<V>() <= SMALL_VALUE;
+        size_of::<Inline<K, V>>() <= SMALL_SLOT || size_of::<V>() <= SMALL_VALUE;
     /// The bytes from one slot to the next.
     pub(super) const STRIDE: usize =
         if Self::INLINE { size_of::<Inline<K, V>>() } else { size_of::<Outline<K>>() };

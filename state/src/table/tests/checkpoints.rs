@@ -142,8 +142,8 @@ proptest! {
     ) {
         run::<u64>(&operations, namespace, quality);
         run::<String>(&operations, namespace, quality);
-        run::<[i128; 6]>(&operations, namespace, quality);
-        run::<(Vec<u16>, [u64; 9])>(&operations, namespace, quality);
+        run::<[i128; 9]>(&operations, namespace, quality);
+        run::<(Vec<u16>, [u64; 14])>(&operations, namespace, quality);
     }
 }
 
