@@ -94,6 +94,37 @@ fn a_killed_job_goes_on_with_any_number_of_cores() {
     assert_eq!((report.records, numbers.values()), (0, before));
 }
 
+/// What was gathered lies on the first core, whatever the key groups of its records are.
+#[test]
+fn records_that_wait_for_their_turn_are_restored_on_the_first_core() {
+    let directory = tempfile::tempdir().unwrap();
+    let numbers = Committed::default();
+    let start = |local: Local, name: &str| {
+        let job = Job::new("recovery");
+        let time = |number: &u64| Timestamp((number & 0xFFFF_FFFF) as i64);
+        job.source(Numbers { splits: SPLITS, limit: u64::MAX })
+            .event_time(time, Watermarks::bounded(500.nanos()))
+            .in_order(|number| *number)
+            .sink(numbers.clone());
+        let checkpoints = Some(checkpoints(&directory));
+        let local = Local { checkpoints, restore: Restore::Latest, ..local };
+        within(60, name, || {
+            let handle = job.start(local).unwrap();
+            wait_for_more(&handle, 3);
+            handle
+        })
+    };
+    for (run, cores) in [3, 2, 3].into_iter().enumerate() {
+        drop(start(Local::seeded(cores, run as u64), "killed"));
+        drop(start(Local { driver: Driver::Threads, ..Local::cores(cores) }, "killed"));
+        numbers.assert_none_twice("after a restore");
+    }
+    let last = start(Local::seeded(2, 7), "stopped");
+    last.stop();
+    within(60, "the last run", || last.join().unwrap());
+    assert!(numbers.assert_each_once(SPLITS, "at the end") > 0);
+}
+
 /// A directory that refuses every so many files.
 struct Refusing {
     inner: DirectoryStore<RealDisk>,
