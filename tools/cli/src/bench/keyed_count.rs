@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tailwater::prelude::*;
 use tailwater_core::random::{mix, nth};
 
+use super::checksum::Checksum;
 use super::{BenchArgs, Generated, Throughput};
 use crate::look;
 
@@ -40,11 +41,11 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
     };
     let job = Job::new("keyed-count");
     let is_told = Arc::new(AtomicBool::new(!args.first_output));
-    let results = counting(move |result: &Stamped<Running>| {
+    let results = Checksum::of(move |result: &Running| {
         if !is_told.load(Relaxed) && !is_told.swap(true, Relaxed) {
             look::tell("first output", look::HEAD, &"has come");
         }
-        let Running { key, count, .. } = result.value;
+        let Running { key, count, .. } = *result;
         mix(u64::from(key) ^ u64::from(count).wrapping_mul(GAMMA))
     });
     job.source(Generated::per_core(args.events, make))
@@ -58,5 +59,5 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
         })
         .sink(results.clone());
     let report = job.run(args.local())?;
-    Ok(args.throughput("keyed-count", &report, results.count(), results.checksum()))
+    Ok(args.throughput("keyed-count", &report, results.count(), results.sum()))
 }

@@ -1,6 +1,7 @@
 //! The benchmark workloads, each on the engine as users run it; one JSON line a result.
 
 mod chain;
+mod checksum;
 mod exchange;
 mod keyed_count;
 mod latency;

@@ -4,6 +4,7 @@
 use tailwater::prelude::*;
 use tailwater_core::random::{mix, nth};
 
+use super::checksum::Checksum;
 use super::{BenchArgs, Generated, Throughput};
 
 const SEED: u64 = 0x5EED_0000_0000_0001 ^ 0x57;
@@ -36,7 +37,7 @@ pub fn update_at(index: u64, keys: u64) -> (u64, u64) {
 pub fn run(args: &BenchArgs) -> Result<Throughput> {
     let keys = args.keys;
     let job = Job::new("state-update");
-    let results = counting(|result: &Stamped<Value>| mix(result.value.words[3]));
+    let results = Checksum::of(|result: &Value| mix(result.words[3]));
     job.source(Generated::per_core(args.events, move |index| update_at(index, keys)))
         .unstamped()
         .key_by(|update: &(u64, u64)| update.0)
@@ -44,5 +45,5 @@ pub fn run(args: &BenchArgs) -> Result<Throughput> {
         .fold(Value::default(), |value: &mut Value, update: &(u64, u64)| value.update(update.1))
         .sink(results.clone());
     let report = job.run(args.local())?;
-    Ok(args.throughput("state-update", &report, results.count(), results.checksum()))
+    Ok(args.throughput("state-update", &report, results.count(), results.sum()))
 }
