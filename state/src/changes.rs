@@ -158,8 +158,29 @@ pub enum Payload<'a> {
     Upsert(&'a [u8]),
     /// It is gone.
     Tombstone,
-    /// All keys of the namespace that is the key are gone.
-    NamespaceTombstone,
+    /// All keys of the namespace that is the key are gone, of these key groups: a core speaks for
+    /// its own, and another may still have keys of the namespace.
+    NamespaceTombstone(GroupRange),
+}
+
+/// Neighbouring key groups, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupRange {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+impl GroupRange {
+    /// All that there can be.
+    pub const ALL: Self = Self { first: 0, last: EVERY_GROUP };
+
+    /// Whether a key group is one of them.
+    #[inline]
+    pub fn contains(self, group: u16) -> bool {
+        self.first <= group && group <= self.last
+    }
 }
 
 /// The `value_len` of a tombstone.
@@ -168,6 +189,8 @@ pub const TOMBSTONE: u32 = u32::MAX;
 pub const NAMESPACE_TOMBSTONE: u32 = u32::MAX - 1;
 /// The `group` of a namespace's tombstone: it concerns keys of all groups.
 pub const EVERY_GROUP: u16 = u16::MAX;
+/// The bytes after the key of a namespace's tombstone: its key groups, and zeros.
+const RANGE_BYTES: usize = 8;
 /// The bytes of a frame's header.
 pub const HEADER_BYTES: usize = 8;
 
@@ -202,7 +225,13 @@ impl<'a> Frame<'a> {
         let (payload, end) = match value_len {
             TOMBSTONE => (Payload::Tombstone, key_end),
             NAMESPACE_TOMBSTONE if key_len == 8 && group == EVERY_GROUP => {
-                (Payload::NamespaceTombstone, key_end)
+                let Some(range) = bytes.get(key_end..key_end + RANGE_BYTES) else {
+                    return Err(damaged("its key groups are cut off"));
+                };
+                let first = u16::from_le_bytes([range[0], range[1]]);
+                let last = u16::from_le_bytes([range[2], range[3]]);
+                let groups = GroupRange { first, last };
+                (Payload::NamespaceTombstone(groups), key_end + RANGE_BYTES)
             }
             NAMESPACE_TOMBSTONE => return Err(damaged("a namespace's tombstone has another key")),
             len => {
@@ -224,13 +253,17 @@ impl<'a> Frame<'a> {
     /// When key or value are longer than a frame can say.
     pub fn write(&self, bytes: &mut Vec<u8>) {
         let key_len = u16::try_from(self.key.len()).expect("a key's archive is below 64 KiB");
+        let range;
         let (value_len, value) = match self.payload {
             Payload::Upsert(value) => {
                 let len = u32::try_from(value.len()).ok().filter(|len| *len < NAMESPACE_TOMBSTONE);
                 (len.expect("a value's archive is below 4 GiB"), value)
             }
             Payload::Tombstone => (TOMBSTONE, &[][..]),
-            Payload::NamespaceTombstone => (NAMESPACE_TOMBSTONE, &[][..]),
+            Payload::NamespaceTombstone(GroupRange { first, last }) => {
+                range = (u64::from(first) | u64::from(last) << 16).to_le_bytes();
+                (NAMESPACE_TOMBSTONE, &range[..])
+            }
         };
         bytes.extend_from_slice(&header(value_len, key_len, self.group));
         for part in [self.key, value] {
@@ -287,7 +320,11 @@ mod tests {
             Frame { group: 3, key: b"key", payload: Payload::Upsert(b"a value") },
             Frame { group: 3, key: b"", payload: Payload::Upsert(b"") },
             Frame { group: 127, key: b"12345678", payload: Payload::Tombstone },
-            Frame { group: EVERY_GROUP, key: &namespace, payload: Payload::NamespaceTombstone },
+            Frame {
+                group: EVERY_GROUP,
+                key: &namespace,
+                payload: Payload::NamespaceTombstone(GroupRange { first: 3, last: 300 }),
+            },
         ];
         let mut bytes = Vec::new();
         for frame in &frames {
@@ -300,7 +337,7 @@ mod tests {
         for len in 0..first {
             assert!(Frame::parse(&bytes[..len]).is_err(), "{len} bytes");
         }
-        let mut wrong = bytes[bytes.len() - 16..].to_vec();
+        let mut wrong = bytes[bytes.len() - 24..].to_vec();
         wrong[7] = 0;
         assert!(Frames::new(&wrong).any(|frame| frame.is_err()));
     }

@@ -2,11 +2,13 @@
 //! that would make the core pause.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use tailwater_core::KeyGroups;
 
 use crate::Budget;
+use crate::changes::GroupRange;
 
 /// Shared by all tables of a core.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ use crate::Budget;
 pub struct StateContext {
     /// How keys fall into key groups.
     pub key_groups: KeyGroups,
+    /// Those whose keys come to this core.
+    pub groups: GroupRange,
     /// How much memory the tables may take.
     pub budget: Budget,
     /// Who maps and unmaps the memory of large tables.
@@ -26,7 +30,15 @@ impl StateContext {
     /// A context in which memory is prepared in line; see [`Prefault`].
     pub fn new(key_groups: KeyGroups, budget: Budget) -> Self {
         let (prefault, warnings) = (Prefault::inline(), Warnings::default());
-        Self { key_groups, budget, prefault, warnings }
+        Self { key_groups, groups: GroupRange::ALL, budget, prefault, warnings }
+    }
+
+    /// The same for a core to which the keys of these groups come.
+    #[must_use]
+    pub fn for_groups(mut self, groups: Range<u32>) -> Self {
+        let (first, last) = (groups.start, groups.end.saturating_sub(1));
+        self.groups = GroupRange { first: first as u16, last: last as u16 };
+        self
     }
 
     /// The same with another way to prepare memory.

@@ -364,7 +364,7 @@ impl<E: Entry> TrackedState for Entries<E> {
                         self.places.remove(number as usize);
                     }
                 }
-                Payload::NamespaceTombstone => {
+                Payload::NamespaceTombstone(_) => {
                     return Err(Error::format(
                         "a state without namespaces has the tombstone of one",
                     ));

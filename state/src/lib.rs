@@ -21,7 +21,7 @@ mod testing;
 
 pub use budget::Budget;
 pub use changes::{
-    CHUNK_BYTES, Chunk, Declaration, Drain, Frame, Payload, SnapshotKind, TrackedState,
+    CHUNK_BYTES, Chunk, Declaration, Drain, Frame, GroupRange, Payload, SnapshotKind, TrackedState,
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use entries::{Entries, Entry};

@@ -9,7 +9,7 @@ use tailwater_core::{Error, Random};
 
 use super::tests::{Model, group_of, replay, schema, settings};
 use super::*;
-use crate::changes::{EVERY_GROUP, Frame, Payload, SnapshotKind};
+use crate::changes::{EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind};
 use crate::store::{CheckpointStore, DirectoryStore, SimDisk, Trouble};
 
 const RETAIN: usize = 3;
@@ -126,7 +126,7 @@ impl Job {
         }
         for namespace in &self.ended {
             let key = namespace.to_le_bytes();
-            let payload = Payload::NamespaceTombstone;
+            let payload = Payload::NamespaceTombstone(GroupRange::ALL);
             Frame { group: EVERY_GROUP, key: &key, payload }.write(&mut bytes);
         }
         bytes

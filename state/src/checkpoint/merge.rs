@@ -88,9 +88,9 @@ impl Merge {
 
 /// The namespaces that ended end in the merged segment too: before its upserts, which are later.
 fn write_ended(walk: &Walk, stripes: &mut Stripes, output: &mut SegmentWriter) -> Result<()> {
-    for namespace in walk.ended() {
+    for (namespace, groups) in walk.ended() {
         let key = namespace.to_le_bytes();
-        let payload = Payload::NamespaceTombstone;
+        let payload = Payload::NamespaceTombstone(groups);
         let frame = Frame { group: EVERY_GROUP, key: &key, payload };
         let mut whole = Vec::new();
         frame.write(&mut whole);

@@ -47,7 +47,7 @@ pub(super) fn replay(opened: &OpenedCheckpoint, operator: &str, state: &str) -> 
                         Payload::Tombstone => {
                             model.remove(frame.key);
                         }
-                        Payload::NamespaceTombstone => {
+                        Payload::NamespaceTombstone(_) => {
                             model.retain(|key, _| !key.starts_with(frame.key));
                         }
                     }

@@ -24,7 +24,7 @@ use super::layout::{BlockEntry, BlockKind};
 use super::seen::Seen;
 use super::segment_reader::{Buffer, Segment};
 use super::stripes::STRIPES;
-use crate::changes::{EVERY_GROUP, Frame, Payload};
+use crate::changes::{EVERY_GROUP, Frame, GroupRange, Payload};
 
 /// Bytes of frames whose keys are kept at once: their table stays in a core's cache.
 const SLICE_BYTES: u64 = 8 << 20;
@@ -37,8 +37,8 @@ pub(crate) struct Walk {
     /// The next slice of so many.
     slice: usize,
     slices: usize,
-    /// For each namespace that ended, the newest segment that says so.
-    ended: BTreeMap<u64, usize>,
+    /// For each namespace that ended, the newest segment that says so of which key groups.
+    ended: BTreeMap<u64, Vec<(GroupRange, usize)>>,
     /// What is still to be read of this slice; the next at the end.
     left: Vec<Read>,
 }
@@ -83,8 +83,10 @@ impl Walk {
             };
             segment.read(ends, &mut scratch.buffer, &mut |_, payload| {
                 for_each_frame(payload, |frame, _| {
-                    if frame.payload == Payload::NamespaceTombstone {
-                        ended.insert(u64_at(frame.key, 0), index);
+                    if let Payload::NamespaceTombstone(groups) = frame.payload {
+                        let ends: &mut Vec<_> = ended.entry(u64_at(frame.key, 0)).or_default();
+                        ends.retain(|(of, _)| *of != groups);
+                        ends.push((groups, index));
                     }
                     Ok(())
                 })
@@ -98,8 +100,9 @@ impl Walk {
     }
 
     /// The namespaces that ended anywhere in the chain.
-    pub fn ended(&self) -> impl Iterator<Item = u64> + '_ {
-        self.ended.keys().copied()
+    pub fn ended(&self) -> impl Iterator<Item = (u64, GroupRange)> + '_ {
+        let ended = self.ended.iter();
+        ended.flat_map(|(namespace, ends)| ends.iter().map(|(groups, _)| (*namespace, *groups)))
     }
 
     /// Reads half a megabyte or one block, and hands on what is the newest of its key: the frame
@@ -175,7 +178,9 @@ impl Walk {
     fn ended_after(&self, frame: &Frame<'_>, segment: usize) -> bool {
         !self.ended.is_empty()
             && frame.key.len() >= 8
-            && self.ended.get(&u64_at(frame.key, 0)).is_some_and(|end| *end > segment)
+            && self.ended.get(&u64_at(frame.key, 0)).is_some_and(|ends| {
+                ends.iter().any(|(groups, end)| *end > segment && groups.contains(frame.group))
+            })
     }
 }
 

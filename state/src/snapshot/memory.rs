@@ -115,7 +115,7 @@ impl RestoreSource for MemorySnapshot {
                 for frame in Frames::new(bytes) {
                     let frame = frame?;
                     match frame.payload {
-                        Payload::NamespaceTombstone => tombstones.push(frame),
+                        Payload::NamespaceTombstone(_) => tombstones.push(frame),
                         _ if !groups.contains(&u32::from(frame.group)) => {}
                         Payload::Tombstone => tombstones.push(frame),
                         Payload::Upsert(_) => upserts.push(frame),

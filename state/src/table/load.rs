@@ -5,7 +5,7 @@ use rkyv::util::AlignedVec;
 use tailwater_core::{Error, Key, Record, Result, stable_hash};
 
 use crate::archive::read;
-use crate::changes::{Frame, Payload};
+use crate::changes::{Frame, GroupRange, Payload};
 
 use super::area::{Area, MARKS, tag_of};
 use super::{StateTable, forget_all, set_bits};
@@ -36,7 +36,8 @@ impl<K: Key, V: Record> StateTable<K, V> {
                     (Some((hash, key)), _) => {
                         self.remove_quietly(hash, &key, |_, _, _, _, _| {});
                     }
-                    (None, _) => self.forget_namespace(),
+                    (None, Payload::NamespaceTombstone(groups)) => self.forget_namespace(groups),
+                    (None, _) => {}
                 }
             }
         }
@@ -57,7 +58,7 @@ impl<K: Key, V: Record> StateTable<K, V> {
             }
             bytes = rest;
         }
-        if frame.payload == Payload::NamespaceTombstone {
+        if matches!(frame.payload, Payload::NamespaceTombstone(_)) {
             return match self.tracking.namespace() {
                 Some(_) => Ok(None),
                 None => {
@@ -94,7 +95,17 @@ impl<K: Key, V: Record> StateTable<K, V> {
         }
     }
 
-    fn forget_namespace(&mut self) {
+    /// Removes the keys of these key groups: mostly all that there are.
+    fn forget_namespace(&mut self, groups: GroupRange) {
+        let own = self.groups();
+        if !(groups.contains(own.first) && groups.contains(own.last)) {
+            let gone = self.by_group(groups.first.into()..u32::from(groups.last) + 1);
+            let gone: Vec<_> = gone.map(|(hash, key, _)| (hash, key.clone())).collect();
+            for (hash, key) in gone {
+                self.remove_quietly(hash, &key, |_, _, _, _, _| {});
+            }
+            return;
+        }
         let Self { area, old, slab, .. } = self;
         for area in old.iter_mut().map(|old| &mut old.area).chain([area]) {
             forget_all(area, slab);

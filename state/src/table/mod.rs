@@ -26,6 +26,7 @@ use tailwater_core::{KeyGroups, stable_hash};
 
 use crate::StateContext;
 use crate::arena::{Arena, LINE, Pending};
+use crate::changes::GroupRange;
 use crate::context::{Prefault, Warnings};
 use crate::slab::Slab;
 use crate::{Budget, prefetch::prefetch_line};
@@ -81,17 +82,18 @@ impl<K, V> StateTable<K, V> {
     /// An empty table; memory comes with the first key.
     pub fn new(context: &StateContext) -> Self {
         let StateContext { budget, prefault, warnings, .. } = context.clone();
-        Self::with_arena(Arena { budget, prefault, warnings }, context.key_groups)
+        let arena = Arena { budget, prefault, warnings };
+        Self::with_arena(arena, context.key_groups, context.groups)
     }
 
     /// A table without a budget: for tests and prototypes of operators.
     pub fn detached() -> Self {
         let (budget, prefault) = (Budget::unlimited(), Prefault::inline());
         let arena = Arena { budget, prefault, warnings: Warnings::default() };
-        Self::with_arena(arena, KeyGroups::default_for(1))
+        Self::with_arena(arena, KeyGroups::default_for(1), GroupRange::ALL)
     }
 
-    fn with_arena(arena: Arena, key_groups: KeyGroups) -> Self {
+    fn with_arena(arena: Arena, key_groups: KeyGroups, groups: GroupRange) -> Self {
         Self {
             area: Area::empty(),
             old: None,
@@ -99,16 +101,22 @@ impl<K, V> StateTable<K, V> {
             len: 0,
             len_max: 0,
             slab: Slab::default(),
-            tracking: Tracking::new(key_groups),
+            tracking: Tracking::new(key_groups, groups),
             arena,
             pending: None,
             trash: None,
         }
     }
 
+    /// The key groups that the table has.
+    pub(crate) fn groups(&self) -> GroupRange {
+        self.tracking.groups
+    }
+
     /// An empty table beside this one: the same budget and key groups, no namespace.
     pub(crate) fn sibling(&self) -> Self {
-        Self::with_arena(self.arena.clone(), self.tracking.key_groups())
+        let Tracking { groups, .. } = self.tracking;
+        Self::with_arena(self.arena.clone(), self.tracking.key_groups(), groups)
     }
 
     /// The same table, whose keys in a checkpoint start with `namespace`.

@@ -21,7 +21,8 @@ use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, Schema, fault
 
 use crate::archive::{Whose, append_frame};
 use crate::changes::{
-    CHUNK_BYTES, Chunk, Declaration, Drain, EVERY_GROUP, Frame, Payload, SnapshotKind, TrackedState,
+    CHUNK_BYTES, Chunk, Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind,
+    TrackedState,
 };
 use crate::prefetch::prefetch_line;
 use crate::slab::Slab;
@@ -155,6 +156,8 @@ pub(super) struct Tracking<K, V> {
     phase: Phase,
     state: u16,
     whose: Whose,
+    /// Those of the core: no other table of this state has keys of them.
+    pub(super) groups: GroupRange,
     grouping: Grouping<K>,
     write: Option<WriteFrame<K, V>>,
     /// Entries as the last barrier saw them.
@@ -170,11 +173,12 @@ pub(super) struct Tracking<K, V> {
 }
 
 impl<K, V> Tracking<K, V> {
-    pub(super) fn new(key_groups: KeyGroups) -> Self {
+    pub(super) fn new(key_groups: KeyGroups, groups: GroupRange) -> Self {
         Self {
             phase: Phase::Idle,
             state: 0,
             whose: Whose { namespace: None, key_groups },
+            groups,
             grouping: None,
             write: None,
             capture: Capture::default(),
@@ -313,7 +317,8 @@ impl<K, V> Tracking<K, V> {
         }
         if let Some(namespace) = self.whose.namespace {
             // One tombstone for all; it is harmless where nothing was stored.
-            self.tombstones.append(&namespace_tombstone(&namespace.to_le_bytes()));
+            let namespace = namespace.to_le_bytes();
+            self.tombstones.append(&namespace_tombstone(&namespace, self.groups));
             if self.phase == Phase::Idle {
                 return;
             }
@@ -330,9 +335,9 @@ impl<K, V> Tracking<K, V> {
     }
 }
 
-/// Says that all keys of a namespace are gone.
-pub(crate) fn namespace_tombstone(namespace: &[u8; 8]) -> Frame<'_> {
-    Frame { group: EVERY_GROUP, key: namespace, payload: Payload::NamespaceTombstone }
+/// Says that all keys of a namespace are gone, of the key groups that the table has.
+pub(crate) fn namespace_tombstone(namespace: &[u8; 8], groups: GroupRange) -> Frame<'_> {
+    Frame { group: EVERY_GROUP, key: namespace, payload: Payload::NamespaceTombstone(groups) }
 }
 
 #[inline(always)]
