@@ -33,7 +33,8 @@ impl Run {
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tailwater"));
-        command.args(TAPE).arg("--output").arg(self.path("output.jsonl"));
+        // Relative, so that a copy can go on: the output is known by its name.
+        command.args(TAPE).args(["--output", "output.jsonl"]).current_dir(self.directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Processes live for this long, a random part of it: some die before their first record, some after
 /// some ten checkpoints.
-const LIFE_MAX_MS: u64 = 400;
+const LIFE_MAX_MS: u64 = 700;
 
 struct Loop {
     /// The job and its input, with all that decides about the output.
@@ -127,7 +127,7 @@ fn finish(child: Child) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-const TAPE: &[&str] = &["--limit", "400000", "--seed", "7", "--symbols", "50", "--window", "50ms"];
+const TAPE: &[&str] = &["--limit", "800000", "--seed", "7", "--symbols", "50", "--window", "50ms"];
 
 #[test]
 fn vwap_of_the_tape() {
