@@ -1,9 +1,9 @@
 //! Disks that are full, read-only, gone or damaged: a clear error, nothing lost, and the older
 //! checkpoint used where the newest cannot be.
 //!
-//! Method: a run is killed when it has some checkpoints. Each test does harm to a copy of what it left
-//! on the disk, starts the same command on it, and reads what it says; where it can go on, its output
-//! must be that of a run that nobody disturbed.
+//! Method: a run is killed when it has some checkpoints. Each test does harm to a copy of what it
+//! left on the disk, starts the same command on it, and reads what it says; where it can go on, its
+//! output must be that of a run that nobody disturbed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

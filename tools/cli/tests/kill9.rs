@@ -1,22 +1,22 @@
-//! Killed at random moments and started again at once, the binary writes what it writes when nothing
-//! disturbs it, to the byte.
+//! Killed at random moments and started again at once, the binary writes what it writes when
+//! nothing disturbs it, to the byte.
 //!
 //! Method: a run that nobody disturbs gives the expected bytes. Then the same command, with
 //! checkpoints, is killed by SIGKILL after a random time, again and again; each time a reader looks
-//! at what is committed, which must be a beginning of the expected bytes and never less than before.
-//! In the end it is left alone. The moments are random, the outcome must not be.
+//! at what is committed, which must be a beginning of the expected bytes and never less than
+//! before. In the end it is left alone. The moments are random, the outcome must not be.
 //!
 //! Environment: TAILWATER_KILLS  kills in each loop (default 5)
-//!              TAILWATER_DATA   recordings (default ../shared/data); without them only the synthetic
-//!                               tape is run
+//!              TAILWATER_DATA   recordings (default ../shared/data); without them only the
+//!                               synthetic tape is run
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Processes live for this long, a random part of it: some die before their first record, some after
-/// some ten checkpoints.
+/// Processes live for this long, a random part of it: some die before their first record, some
+/// after some ten checkpoints.
 const LIFE_MAX_MS: u64 = 700;
 
 struct Loop {

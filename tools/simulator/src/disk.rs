@@ -1,10 +1,10 @@
-//! A disk in memory that keeps a process to its word: what was not synced may be gone after a crash,
-//! names as well as bytes.
+//! A disk in memory that keeps a process to its word: what was not synced may be gone after a
+//! crash, names as well as bytes.
 //!
 //! ```text
-//! file        appended ------ sync -----> durable          a crash cuts what is not durable, anywhere
+//! file        appended ------ sync -----> durable   a crash cuts what is not durable, anywhere
 //! name        created, renamed, deleted
-//!                   `-------- sync of the directory -----> durable       a crash may undo the others
+//!                   `-------- sync of the directory -----> durable   a crash may undo the others
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,8 +6,8 @@
 //!                     `-> discarded, by a run that goes on from an older checkpoint
 //! ```
 //!
-//! It complains of what no sink should bear: a commit of what was never prepared, a transaction that
-//! is prepared twice, a run that goes on and forgets to commit what its checkpoint holds.
+//! It complains of what no sink should bear: a commit of what was never prepared, a transaction
+//! that is prepared twice, a run that goes on and forgets to commit what its checkpoint holds.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

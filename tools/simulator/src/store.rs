@@ -21,8 +21,8 @@ pub fn open(disk: &SimDisk) -> Result<Arc<dyn CheckpointStore>> {
     Ok(Arc::new(DirectoryStore::create(disk.clone(), DIRECTORY)?))
 }
 
-/// What must hold between two processes: the newest checkpoints are whole, and nothing was committed
-/// that the newest does not have.
+/// What must hold between two processes: the newest checkpoints are whole, and nothing was
+/// committed that the newest does not have.
 pub fn check(disk: &SimDisk, world: &World, swarm: &Swarm) -> std::result::Result<(), String> {
     let store = DirectoryStore::at(disk.clone(), DIRECTORY);
     let numbers = checkpoints_in(&store).map_err(|error| error.to_string())?;

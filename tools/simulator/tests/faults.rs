@@ -1,7 +1,7 @@
 //! The simulator finds bugs: every deliberate fault of the engine within a thousand seeds.
 //!
-//! Method: a fault is a switch of the whole process, so each gets a process of its own: the simulator
-//! itself, which must fail. Two run at a time.
+//! Method: a fault is a switch of the whole process, so each gets a process of its own: the
+//! simulator itself, which must fail. Two run at a time.
 
 use std::process::Command;
 use std::sync::Mutex;
