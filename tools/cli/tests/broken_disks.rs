@@ -5,6 +5,8 @@
 //! left on the disk, starts the same command on it, and reads what it says; where it can go on, its
 //! output must be that of a run that nobody disturbed.
 
+#![allow(clippy::print_stdout)] // Says what was done and what could not be.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

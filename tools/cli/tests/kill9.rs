@@ -10,6 +10,8 @@
 //!              TAILWATER_DATA   recordings (default ../shared/data); without them only the
 //!                               synthetic tape is run
 
+#![allow(clippy::print_stdout)] // A long test tells how far it is.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
