@@ -228,11 +228,12 @@ fn streams_that_part_and_meet_keep_records_and_watermarks() {
     for seed in 0..30 {
         let (all, small, large) = (collect(), collect(), collect());
         let job = Job::new("ways");
-        let stream = |times: &[i64]| {
+        let stream = |name: &str, times: &[i64]| {
             job.source(one_by_one(&[times]))
+                .named(name)
                 .event_time(|at| Timestamp(*at), Watermarks::monotonous())
         };
-        let (first, second) = stream(&even).union(stream(&odd)).rebalance().tee();
+        let (first, second) = stream("even", &even).union(stream("odd", &odd)).rebalance().tee();
         first.key_by(|_| 0).window(Tumbling::of(Span(20))).aggregate(count()).sink(all.clone());
         let (below, above) = second.split(|at| *at < 50);
         below.sink(small.clone());
