@@ -20,7 +20,7 @@ use tailwater_core::record::from_archive;
 use tailwater_state::checkpoint::{OpenedCheckpoint, Which};
 use tailwater_state::store::{DirectoryStore, RealDisk};
 use tailwater_state::{RestoreSource, SnapshotWriter};
-use watchdog::within;
+use watchdog::{pause, within};
 
 /// Counts what passes, and remembers the count.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Kept {
 fn wait_for(handle: &JobHandle, checkpoint: u64) {
     while handle.completed_checkpoint() < checkpoint {
         assert!(!handle.is_finished(), "checkpoint {checkpoint} does not come");
-        std::thread::yield_now();
+        pause();
     }
 }
 
@@ -144,7 +144,7 @@ fn check(job: Job, local: Local) {
     let how = format!("{local:?}");
     let kept = Kept::new();
     let local = Local { checkpoints: kept.checkpoints(None), ..local };
-    let report = within(60, &how, || {
+    let report = within(180, &how, || {
         let handle = job.start(local).unwrap();
         for number in 1..=ONE_BY_ONE {
             handle.trigger_checkpoint().unwrap();
@@ -152,7 +152,7 @@ fn check(job: Job, local: Local) {
         }
         while handle.completed_checkpoint() < ONE_BY_ONE + 6 {
             handle.trigger_checkpoint().unwrap();
-            std::thread::yield_now();
+            pause();
         }
         handle.stop();
         handle.join().unwrap()
@@ -236,10 +236,10 @@ fn a_split_that_has_ended_holds_no_barrier_up() {
             .sink(counting_sink());
         let kept = Kept::new();
         let local = Local { checkpoints: kept.checkpoints(None), ..local };
-        within(60, &how, || {
+        within(180, &how, || {
             let handle = job.start(local).unwrap();
             while !ended.load(Relaxed) {
-                std::thread::yield_now();
+                pause();
             }
             for number in 1..=3 {
                 handle.trigger_checkpoint().unwrap();
@@ -258,7 +258,7 @@ fn checkpoints_come_by_themselves_where_an_interval_is_set() {
     let kept = Kept::new();
     let checkpoints = kept.checkpoints(Some(1.millis()));
     let local = Local { driver: Driver::Threads, checkpoints, ..Local::cores(2) };
-    within(60, "an interval", || {
+    within(180, "an interval", || {
         let handle = one_source(7).start(local).unwrap();
         wait_for(&handle, 3);
         handle.stop();

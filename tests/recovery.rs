@@ -17,13 +17,16 @@ use tailwater_core::random::mix;
 use tailwater_state::store::{
     CheckpointStore, DirectoryStore, Listed, NewFile, RealDisk, StoredFile,
 };
-use watchdog::within;
+use watchdog::{pause, within};
 
 const SPLITS: u64 = 7;
+/// Slow enough that a run has little to compare and leaves the machine to others.
+const RECORDS_PER_S: f64 = 200_000.0;
 
 fn job(limit: u64, numbers: &Committed) -> Job {
     let job = Job::new("recovery");
     job.source(Numbers { splits: SPLITS, limit })
+        .pace(Pace::PerSecond(RECORDS_PER_S))
         .unstamped()
         .key_by(|number| mix(*number) % 101)
         .fold((0, 0), |(last, count): &mut (u64, u64), number| {
@@ -44,7 +47,7 @@ fn wait_for_more(handle: &JobHandle, more: u64) {
     let before = handle.completed_checkpoint();
     while handle.completed_checkpoint() < before + more {
         assert!(!handle.is_finished(), "it has ended");
-        std::thread::yield_now();
+        pause();
     }
 }
 
@@ -64,7 +67,7 @@ fn a_killed_job_goes_on_with_any_number_of_cores() {
                 restore: Restore::Latest,
                 ..local
             };
-            within(60, &how, || {
+            within(180, &how, || {
                 let handle = job(u64::MAX, &numbers).start(local).unwrap();
                 wait_for_more(&handle, 3);
             });
@@ -76,7 +79,7 @@ fn a_killed_job_goes_on_with_any_number_of_cores() {
         restore: Restore::Latest,
         ..Local::seeded(2, 1)
     };
-    let report = within(60, "the last run", || {
+    let report = within(180, "the last run", || {
         let handle = job(u64::MAX, &numbers).start(local).unwrap();
         handle.stop();
         handle.join().unwrap()
@@ -90,7 +93,7 @@ fn a_killed_job_goes_on_with_any_number_of_cores() {
         restore: Restore::Latest,
         ..Local::seeded(3, 2)
     };
-    let report = within(60, "over", || job(u64::MAX, &numbers).run(local).unwrap());
+    let report = within(180, "over", || job(u64::MAX, &numbers).run(local).unwrap());
     assert_eq!((report.records, numbers.values()), (0, before));
 }
 
@@ -108,7 +111,7 @@ fn records_that_wait_for_their_turn_are_restored_on_the_first_core() {
             .sink(numbers.clone());
         let checkpoints = Some(checkpoints(&directory));
         let local = Local { checkpoints, restore: Restore::Latest, ..local };
-        within(60, name, || {
+        within(180, name, || {
             let handle = job.start(local).unwrap();
             wait_for_more(&handle, 3);
             handle
@@ -121,7 +124,7 @@ fn records_that_wait_for_their_turn_are_restored_on_the_first_core() {
     }
     let last = start(Local::seeded(2, 7), "stopped");
     last.stop();
-    within(60, "the last run", || last.join().unwrap());
+    within(180, "the last run", || last.join().unwrap());
     assert!(numbers.assert_each_once(SPLITS, "at the end") > 0);
 }
 
@@ -177,17 +180,17 @@ fn checkpoints_that_are_given_up_lose_nothing() {
             ..local.clone()
         };
         for _ in 0..3 {
-            within(60, &how, || {
+            within(180, &how, || {
                 let handle = job(u64::MAX, &numbers).start(local()).unwrap();
                 wait_for_more(&handle, 4);
                 while handle.checkpoints().failed == 0 {
-                    std::thread::yield_now();
+                    pause();
                 }
                 wait_for_more(&handle, 2);
             });
             numbers.assert_none_twice(&how);
         }
-        let report = within(60, &how, || {
+        let report = within(180, &how, || {
             let handle = job(u64::MAX, &numbers).start(local()).unwrap();
             wait_for_more(&handle, 1);
             handle.stop();
@@ -212,7 +215,7 @@ fn at_least_once_nothing_is_missing() {
             driver: Driver::Threads,
             ..Local::cores(cores)
         };
-        within(60, "at least once", || {
+        within(180, "at least once", || {
             let handle = job(u64::MAX, &numbers).start(local).unwrap();
             wait_for_more(&handle, 4);
             handle.stop();
@@ -278,7 +281,7 @@ fn a_damaged_latest_is_passed_over_and_none_is_said() {
         restore,
         ..Local::seeded(2, 5)
     };
-    let report = within(60, "first", || {
+    let report = within(180, "first", || {
         let handle = job(u64::MAX, &numbers).start(local(Restore::Latest)).unwrap();
         assert!(handle.warnings().iter().any(|line| line.contains("starts afresh")));
         wait_for_more(&handle, 3);
@@ -291,7 +294,7 @@ fn a_damaged_latest_is_passed_over_and_none_is_said() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     std::fs::write(&manifest, bytes).unwrap();
-    let report = within(60, "second", || {
+    let report = within(180, "second", || {
         let handle = job(u64::MAX, &numbers).start(local(Restore::Latest)).unwrap();
         let warnings = handle.warnings().join("; ");
         assert!(warnings.contains(&format!("checkpoint {newest} cannot be used")), "{warnings}");

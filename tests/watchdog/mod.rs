@@ -22,3 +22,9 @@ pub fn within<R>(secs: u64, what: &str, body: impl FnOnce() -> R) -> R {
     dog.join().expect("the watchdog has nothing to panic about");
     result
 }
+
+/// Waits for a moment without keeping the job that is waited for from running.
+#[allow(dead_code)] // Each test program uses what it needs.
+pub fn pause() {
+    std::thread::park_timeout(Duration::from_micros(200));
+}
