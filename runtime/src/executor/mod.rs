@@ -108,7 +108,7 @@ impl Shared {
             control: self.control.clone(),
             latency: self.latency.clone(),
             sources: self.sources.clone(),
-            state: self.state.clone().for_groups(self.key_groups.range(core, self.placement.cores)),
+            state: self.state.clone(),
             register: self.register.clone(),
             guarantee: self
                 .local

@@ -256,11 +256,13 @@ where
         let Some(input) = self.input.open(context)? else { return Ok(None) };
         // A panic while a prototype is cloned fails the job; the prototype itself stays as it was.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let operator_context: OperatorContext = context.operator_context();
+        let place = if self.on_one_core { (0, 1) } else { (context.core, context.cores) };
+        let mut operator_context: OperatorContext = context.operator_context();
+        let groups = context.key_groups.range(place.0, place.1);
+        operator_context.state = operator_context.state.for_groups(groups);
         chain.open(&operator_context)?;
         if let Some(restoring) = &context.restoring {
             let restore = |reader: &mut _| chain.restore(reader);
-            let place = if self.on_one_core { (0, 1) } else { (context.core, context.cores) };
             restoring.read(name, place, context.key_groups, restore)?;
         }
         let barrier = context.control.barrier();
