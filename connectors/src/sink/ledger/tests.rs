@@ -37,12 +37,13 @@ fn results_are_there_once_they_are_committed_and_only_once() {
     let counting = crate::counting(|n: &Stamped<u64>| n.value);
     let collected = crate::collect();
     let context = SinkContext { checkpointing: true, cores: 2, ..sink_context() };
-    let open = |sink: &dyn Sink<u64>, restored: Option<Restored>| {
-        sink.open(&SinkContext { restored, ..context.clone() }).unwrap()
+    let open_on = |core, sink: &dyn Sink<u64>, restored: Option<Restored>| {
+        sink.open(&SinkContext { core, restored, ..context.clone() }).unwrap()
     };
+    let open = |sink: &dyn Sink<u64>, restored| open_on(0, sink, restored);
     for sink in [&counting as &dyn Sink<u64>, &collected] {
         let mut first = open(sink, None);
-        let mut second = open(sink, None);
+        let mut second = open_on(1, sink, None);
         assert!(first.is_transactional());
         first.write(&mut batch(0..2)).unwrap();
         second.write(&mut batch(10..12)).unwrap();
