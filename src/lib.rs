@@ -71,8 +71,9 @@ pub use tailwater_operators as operators;
 pub use tailwater_operators::testing;
 pub use tailwater_runtime as runtime;
 pub use tailwater_runtime::{
-    Backoff, CheckpointReport, Checkpoints, Cores, Driver, Guarantee, Idle, JobHandle, Local,
-    Objective, OpenStore, Pace, Report, Restart, Restore, SystemClock,
+    Activity, Backoff, CheckpointReport, Checkpoints, Cores, Driver, EventTime, EventTimeWatch,
+    Guarantee, Idle, JobHandle, Local, Objective, OpenStore, Pace, Report, Restart, Restore,
+    SplitProgress, SystemClock,
 };
 pub use tailwater_state as state;
 
@@ -88,6 +89,8 @@ mod pages {
     struct Embedding;
     #[doc = include_str!("../docs/latency.md")]
     struct Latency;
+    #[doc = include_str!("../docs/time.md")]
+    struct Time;
     #[doc = include_str!("../docs/state.md")]
     struct State;
     #[doc = include_str!("../docs/exactly-once.md")]

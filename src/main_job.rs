@@ -87,24 +87,29 @@ impl Job {
 }
 
 /// From now on the first SIGINT or SIGTERM ends the job's sources and drains it, the second aborts
-/// it.
+/// it; SIGUSR1 writes to standard error which split holds the watermark, and why.
 ///
 /// # Errors
 /// When the handlers cannot be set.
+#[allow(clippy::print_stderr)] // Whoever sends the signal looks there.
 pub fn stop_on_signals(handle: &JobHandle) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])
         .map_err(|cause| Error::io("cannot listen to signals", cause))?;
     let stopper = handle.stopper();
+    let watch = handle.event_time_watch();
     std::thread::Builder::new()
         .name("tailwater-signals".to_owned())
         .spawn(move || {
-            let mut received = signals.forever();
-            if received.next().is_some() {
-                stopper.drain();
-            }
-            if received.next().is_some() {
-                stopper.abort();
+            let mut stopping = false;
+            for signal in signals.forever() {
+                if signal == SIGUSR1 {
+                    eprintln!("{}", watch.look().why(|at| at.to_string()));
+                } else if std::mem::replace(&mut stopping, true) {
+                    stopper.abort();
+                } else {
+                    stopper.drain();
+                }
             }
         })
         .map(|_| ())

@@ -68,6 +68,7 @@ where
         };
         let input = SourcePlan::new(name.clone(), number, self.source, time, watermarks.generator)
             .idle_after(watermarks.idle_after)
+            .aligned(watermarks.aligned)
             .pace(self.pace);
         Stream::new(self.plan, Arc::new(input), Some(name))
     }

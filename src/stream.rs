@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tailwater_core::{Either, Key, Record, Timestamp};
+use tailwater_core::{Either, Error, Key, Record, Timestamp};
 use tailwater_operators::in_order::InOrder;
 use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
 use tailwater_operators::watermarks::AssignTime;
@@ -102,7 +102,8 @@ where
     }
 
     /// Gives records event times and watermarks here, in the middle of a stream, in place of those
-    /// that they had. Prefer the event time of the source, which knows its splits.
+    /// that they had. Prefer the event time of the source, which knows its splits: here there is no
+    /// idleness and no alignment.
     pub fn event_time<F, G>(
         self,
         time: F,
@@ -112,6 +113,11 @@ where
         F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
         G: WatermarkGenerator<T>,
     {
+        if watermarks.aligned.is_some() || watermarks.idle_after.is_some() {
+            let defect = "only the splits of a source can be idle or wait for each other: leave out \
+                          `idle_after` and `aligned`, or give the source its event time";
+            self.plan.borrow_mut().defect.get_or_insert(Error::configuration(defect));
+        }
         self.then(AssignTime::new(time, watermarks.generator))
     }
 

@@ -9,7 +9,7 @@ mod ends;
 mod watchdog;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use ends::{sink_fn, source_fn};
 use tailwater::operators::{Polled, Sink, Source};
@@ -281,5 +281,96 @@ fn a_record_without_event_time_is_refused_by_windows_of_event_time() {
         build(&job);
         let error = job.run(Local::seeded(1, 1)).unwrap_err();
         assert!(error.to_string().contains(".event_time(..)"), "{error}");
+    }
+}
+
+/// Two sources of a group, each of two splits, of which one races and one crawls: no split is ever
+/// read further ahead of the slowest than the drift and a batch allow, whatever the cores; an ended
+/// one holds nobody back, and the same seed gives the same order.
+// SEMANTICS 18
+#[test]
+fn fast_splits_wait_for_the_slow_ones_of_their_group() {
+    const DRIFT: i64 = 50;
+    let run = |local: Local| {
+        let read: Arc<[AtomicI64]> = (0..4).map(|_| AtomicI64::new(0)).collect();
+        let ahead_max = Arc::new(AtomicI64::new(0));
+        let results = collect();
+        let job = Job::new("aligned");
+        let stream = |name: &'static str, first: usize, last: [i64; 2]| {
+            let (read, ahead_max) = (read.clone(), ahead_max.clone());
+            let source = source_fn(2, move |split| {
+                let (read, ahead_max) = (read.clone(), ahead_max.clone());
+                let mut next = 0;
+                let mut polls = 0u64;
+                Ok(move |_: usize, out: &mut Vec<i64>| {
+                    polls += 1;
+                    // The second split of the first source answers to one poll in seven.
+                    if first == 0 && split == 1 && !polls.is_multiple_of(7) {
+                        return Ok(Polled::Pending);
+                    }
+                    next += 1;
+                    out.push(next);
+                    let all = read.iter().map(|at| at.load(Relaxed));
+                    ahead_max.fetch_max(next - all.min().unwrap_or(0), Relaxed);
+                    let ended = next == last[split];
+                    read[first + split].store(if ended { i64::MAX } else { next }, Relaxed);
+                    Ok(if ended { Polled::Finished } else { Polled::Ready })
+                })
+            });
+            let watermarks = Watermarks::monotonous().aligned("all", Span(DRIFT));
+            job.source(source).named(name).event_time(|at| Timestamp(*at), watermarks)
+        };
+        stream("first", 0, [400, 300]).union(stream("second", 2, [100, 600])).sink(results.clone());
+        let report = within(60, "aligned", || job.run(local)).unwrap();
+        assert_eq!(report.records, 1_400);
+        let paused = report.event_time.splits.iter().filter(|split| split.paused_ns > 0).count();
+        (results.take(), ahead_max.load(Relaxed), paused)
+    };
+    for seed in 0..10 {
+        for cores in [1, 2, 3] {
+            // One record a poll, and between two looks at the group no more than some twenty polls.
+            let (results, ahead, paused) = run(Local::seeded(cores, seed));
+            assert!(ahead <= DRIFT + 60, "{ahead} ahead, seed {seed}, {cores} cores");
+            assert!(paused >= 1, "nobody waited, seed {seed}, {cores} cores");
+            assert_eq!(results, run(Local::seeded(cores, seed)).0, "seed {seed}, {cores} cores");
+        }
+    }
+}
+
+#[test]
+fn a_punctuated_watermark_fires_windows_where_the_feed_says_so() {
+    for seed in 0..10 {
+        let results = collect();
+        let job = Job::new("punctuated");
+        // A negative number is the feed's own word that all up to it has been sent.
+        job.source(one_by_one(&[&[3, 9, 12, -10, 4, -20, 33]]))
+            .event_time(
+                |at| Timestamp(at.abs()),
+                Watermarks::punctuated(|at: &i64| (*at < 0).then_some(Timestamp(-at))),
+            )
+            .filter(|at| *at > 0)
+            .key_by(|_| 0)
+            .window(Tumbling::of(Span(10)))
+            .aggregate(count())
+            .sink(results.clone());
+        let report = job.run(step_by_step(seed)).unwrap();
+        assert_eq!(spans(results.take()), [(0, 2), (10, 1), (30, 1)], "seed {seed}");
+        assert_eq!(report.late(), 1, "4 came behind the word of 10");
+    }
+}
+
+#[test]
+fn what_only_a_source_can_do_is_refused_in_the_middle_of_a_stream() {
+    for watermarks in [
+        Watermarks::monotonous().aligned("group", Span(1)),
+        Watermarks::monotonous().idle_after(Span(1)),
+    ] {
+        let job = Job::new("middle");
+        job.source(from_vec(vec![1i64]))
+            .unstamped()
+            .event_time(|at| Timestamp(*at), watermarks)
+            .sink(collect());
+        let error = job.run(Local::seeded(1, 1)).unwrap_err();
+        assert!(error.to_string().contains("splits of a source"), "{error}");
     }
 }

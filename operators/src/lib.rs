@@ -28,7 +28,7 @@ pub use operator::{Collect, Description, Operator, OperatorContext};
 pub use process::{Context, Process, ProcessOperator};
 pub use sink::{Prepared, Restored, Sink, SinkContext, SinkWriter};
 pub use source::{Polled, Source, SourceContext, SplitPosition, SplitReader, Waker};
-pub use watermarks::{WatermarkGenerator, Watermarks};
+pub use watermarks::{Aligned, WatermarkGenerator, Watermarks};
 pub use window::{
     Fired, LateRecords, PaneWindows, Session, Sliding, Tumbling, Window, WindowResult,
 };

@@ -31,6 +31,17 @@ pub struct Watermarks<G> {
     pub generator: G,
     /// A split without records for so long does not hold back the others.
     pub idle_after: Option<Span>,
+    /// The group whose slowest split must not be left too far behind.
+    pub aligned: Option<Aligned>,
+}
+
+/// A group of sources that wait for each other (SEMANTICS 18).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aligned {
+    /// The group's name: sources of a job that say the same one form it.
+    pub group: String,
+    /// How far a split's watermark may be ahead of the least of the group.
+    pub max_drift: Span,
 }
 
 /// Records come at most so much later than the newest before them (SEMANTICS 10).
@@ -65,7 +76,7 @@ impl Watermarks<Bounded> {
     /// Records may come up to `delay` out of order: the watermark is the newest timestamp minus
     /// `delay` minus one nanosecond.
     pub fn bounded(delay: Span) -> Self {
-        Self { generator: Bounded { newest: Timestamp::MIN, delay }, idle_after: None }
+        Self::custom(Bounded { newest: Timestamp::MIN, delay })
     }
 
     /// Timestamps never go back within a split.
@@ -77,15 +88,79 @@ impl Watermarks<Bounded> {
 impl<G> Watermarks<G> {
     /// A strategy of the user's.
     pub fn custom(generator: G) -> Self {
-        Self { generator, idle_after: None }
+        Self { generator, idle_after: None, aligned: None }
     }
 
     /// A split without records for `span` is idle: it does not hold back the watermark until it
-    /// speaks again.
+    /// speaks again. Only time in which the split could have been read counts, not that of
+    /// back-pressure or alignment (SEMANTICS 17).
     #[must_use]
     pub fn idle_after(mut self, span: Span) -> Self {
         self.idle_after = Some(span);
         self
+    }
+
+    /// A split whose watermark is more than `max_drift` ahead of the least of `group` is not read
+    /// until that has caught up (SEMANTICS 18). A group spans all sources of the job that name it,
+    /// on all cores; splits that are idle or have ended do not hold it back, one that has said
+    /// nothing yet does. What a split has read in one batch may carry it further.
+    #[must_use]
+    pub fn aligned(mut self, group: impl Into<String>, max_drift: Span) -> Self {
+        self.aligned = Some(Aligned { group: group.into(), max_drift });
+        self
+    }
+}
+
+/// Says itself which of its records carry a watermark.
+#[derive(Clone, Debug)]
+pub struct Punctuated<F> {
+    mark: F,
+    watermark: Timestamp,
+}
+
+impl<F> Watermarks<Punctuated<F>> {
+    /// The watermark is the highest that `mark` has found in a record so far: for feeds that send
+    /// it themselves, as an end-of-second message or a flag. It says that no later record is at or
+    /// below it.
+    ///
+    /// ```
+    /// use tailwater_core::Timestamp;
+    /// use tailwater_operators::{WatermarkGenerator, Watermarks};
+    ///
+    /// // A message is a time, and whether the exchange has sent all of that second.
+    /// type Message = (Timestamp, bool);
+    /// let mark = |(at, is_last): &Message| is_last.then_some(*at);
+    /// let mut generator = Watermarks::punctuated(mark).generator;
+    /// generator.on_record(&(Timestamp(4), false), Timestamp(4));
+    /// generator.on_record(&(Timestamp(5), true), Timestamp(5));
+    /// assert_eq!(WatermarkGenerator::<Message>::watermark(&generator), Timestamp(5));
+    /// ```
+    pub fn punctuated<T>(mark: F) -> Self
+    where
+        F: FnMut(&T) -> Option<Timestamp>,
+    {
+        Self::custom(Punctuated { mark, watermark: Timestamp::MIN })
+    }
+}
+
+impl<T, F> WatermarkGenerator<T> for Punctuated<F>
+where
+    F: FnMut(&T) -> Option<Timestamp> + Clone + Send + 'static,
+{
+    #[inline]
+    fn on_record(&mut self, record: &T, _: Timestamp) {
+        if let Some(mark) = (self.mark)(record) {
+            self.watermark = self.watermark.max(mark);
+        }
+    }
+
+    #[inline]
+    fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    fn resume_from(&mut self, watermark: Timestamp) {
+        self.watermark = watermark;
     }
 }
 
@@ -189,5 +264,17 @@ mod tests {
         let mut monotonous = Watermarks::monotonous().generator;
         monotonous.on_record(&(), Timestamp(i64::MIN + 1));
         assert_eq!(WatermarkGenerator::<()>::watermark(&monotonous), Timestamp::MIN);
+    }
+
+    // SEMANTICS 9, 11
+    #[test]
+    fn a_punctuated_watermark_is_the_highest_mark() {
+        let mut marks = Watermarks::punctuated(|mark: &Option<i64>| mark.map(Timestamp)).generator;
+        let mut seen = Vec::new();
+        for mark in [None, Some(7), None, Some(5), Some(9)] {
+            marks.on_record(&mark, Timestamp(100));
+            seen.push(WatermarkGenerator::<Option<i64>>::watermark(&marks));
+        }
+        assert_eq!(seen, [i64::MIN, 7, 7, 7, 9].map(Timestamp));
     }
 }

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod prefault;
 pub mod report;
 pub mod restart;
+pub mod splits;
 pub mod task;
 
 pub use checkpoint::{CheckpointReport, Checkpoints, Guarantee, OpenStore, Restore};
@@ -28,3 +29,4 @@ pub use metrics::LiveMetrics;
 pub use prefault::PrefaultThread;
 pub use report::Report;
 pub use restart::{Backoff, Restart};
+pub use splits::{Activity, EventTime, EventTimeWatch, SplitProgress};

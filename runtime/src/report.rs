@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::checkpoint::CheckpointReport;
 use crate::latency::{LatencySummary, Percentiles, Verdict};
+use crate::splits::EventTime;
 
 /// What one core did.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +44,8 @@ pub struct Report {
     pub secs: f64,
     /// Each source.
     pub sources: Vec<SourceReport>,
+    /// Each split, as it was at the end.
+    pub event_time: EventTime,
     /// Records that all sources read.
     pub records: u64,
     /// Records that all sinks took.

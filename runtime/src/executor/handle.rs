@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::latency::{LatencySummary, Percentiles, histogram, judge};
 use crate::metrics::LiveMetrics;
 use crate::report::{CoreReport, Report, SourceReport};
+use crate::splits::{EventTime, EventTimeWatch};
 
 /// A running job. Dropping the handle aborts the job and waits for its threads;
 /// [`join`](JobHandle::join) lets it finish.
@@ -56,6 +57,17 @@ impl JobHandle {
     /// How far the job is.
     pub fn metrics(&self) -> LiveMetrics {
         LiveMetrics::of(&self.shared.sources)
+    }
+
+    /// How far event time is in each split, and which of them holds the watermark.
+    pub fn event_time(&self) -> EventTime {
+        self.event_time_watch().look()
+    }
+
+    /// As [`event_time`](JobHandle::event_time), from other threads.
+    pub fn event_time_watch(&self) -> EventTimeWatch {
+        let (board, clock) = (self.shared.sources.clone(), self.shared.clock.clone());
+        EventTimeWatch { board, clock }
     }
 
     /// The named counts of the job.
@@ -177,6 +189,7 @@ impl JobHandle {
             secs: ended_ns.saturating_sub(started_ns) as f64 / 1e9,
             records: sources.iter().map(|source| source.records).sum(),
             sources,
+            event_time: self.event_time(),
             outputs,
             cores: (0..shared.placement.cores).map(|core| self.core_report(core)).collect(),
             latency: latency.collect(),

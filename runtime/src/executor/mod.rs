@@ -25,7 +25,9 @@ use crate::config::{Driver, Idle, Local, Objective};
 use crate::control::{Control, Mode};
 use crate::graph::Graph;
 use crate::latency::{Floor, LatencyLog};
-use crate::metrics::{CoreGauges, SourceBoard};
+use crate::metrics::CoreGauges;
+use crate::splits::SourceBoard;
+use crate::task::drift::DriftGroups;
 use crate::task::{Step, Task, TaskContext};
 
 pub use driver_seeded::BetweenSteps;
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     counters: Counters,
     latency: LatencyLog,
     sources: SourceBoard,
+    /// The groups of sources that wait for each other, of an attempt.
+    drift_groups: DriftGroups,
     cores: Arc<[CoreGauges]>,
     summary: Summary,
     /// What the tables of an attempt share.
@@ -108,6 +112,7 @@ impl Shared {
             control: self.control.clone(),
             latency: self.latency.clone(),
             sources: self.sources.clone(),
+            drift_groups: self.drift_groups.clone(),
             state: self.state.clone(),
             register: self.register.clone(),
             guarantee: self
@@ -222,6 +227,7 @@ pub fn start_between(
         counters: Counters::default(),
         latency: LatencyLog::default(),
         sources: SourceBoard::default(),
+        drift_groups: DriftGroups::default(),
         cores: (0..cores).map(|_| CoreGauges::default()).collect(),
         summary: Summary::default(),
         state: StateContext::new(key_groups, Budget::unlimited()),

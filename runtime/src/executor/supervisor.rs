@@ -23,6 +23,7 @@ use crate::checkpoint::{Restore, Restoring};
 use crate::config::{Driver, Local};
 use crate::graph::Graph;
 use crate::restart::Restarts;
+use crate::task::drift::DriftGroups;
 use crate::task::{Progress, Undertaking};
 
 /// A checkpoint that an attempt begins with.
@@ -190,6 +191,7 @@ impl Supervisor {
             origin.as_ref().map(|origin| Restoring::new(restored, origin.opened.clone()));
         let (service, barrier) = self.open_service(&mut shared, origin.as_ref(), restored)?;
         shared.sources.retire();
+        shared.drift_groups = DriftGroups::default();
         if !shared.control.begin_attempt(barrier, restored) {
             return Ok(None);
         }

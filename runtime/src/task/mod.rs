@@ -1,13 +1,13 @@
 //! Tasks: a chain of operators with its input and output ends, stepped by whatever driver there is.
 
 pub mod alignment;
+pub mod drift;
 pub mod fork;
 mod handover;
 pub mod inbox;
 pub mod outbox;
 pub mod sink;
 pub mod source;
-mod split_state;
 pub mod stage;
 pub mod watermark_merge;
 
@@ -19,12 +19,13 @@ use tailwater_core::{
 use tailwater_operators::{Collect, OperatorContext, Waker};
 use tailwater_state::{SnapshotWriter, StateContext};
 
+use self::drift::DriftGroups;
 use crate::checkpoint::Restoring;
 use crate::checkpoint::config::Guarantee;
 use crate::checkpoint::port::Register;
 use crate::control::{Control, Mode};
 use crate::latency::LatencyLog;
-use crate::metrics::SourceBoard;
+use crate::splits::SourceBoard;
 
 /// One task of one core.
 pub trait Task {
@@ -99,6 +100,8 @@ pub struct TaskContext {
     pub latency: LatencyLog,
     /// Where sources show how far they are.
     pub sources: SourceBoard,
+    /// Where sources see those that they wait for.
+    pub drift_groups: DriftGroups,
     /// What the tables of the core share.
     pub state: StateContext,
     /// Where tasks that take part in checkpoints make themselves known, if any are taken.

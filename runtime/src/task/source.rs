@@ -1,116 +1,37 @@
 //! The input end that reads a source: splits in turn, event time and watermarks per split, pace,
 //! markers.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod plan;
+mod split;
+mod split_state;
+#[cfg(test)]
+mod tests;
 
-use tailwater_core::{Barrier, Control, Error, Marker, Record, Result, Span, Stamped, Timestamp};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tailwater_core::{Barrier, Control, Marker, Result, Stamped, Timestamp};
 use tailwater_operators::blame::blame;
-use tailwater_operators::{
-    Polled, Source, SourceContext, SplitPosition, SplitReader, WatermarkGenerator,
-};
+use tailwater_operators::{Polled, WatermarkGenerator};
 use tailwater_state::SnapshotWriter;
 use tailwater_state::snapshot::Spread;
 
+use self::plan::Origin;
+use self::split::Split;
+use self::split_state::SPLITS;
+use super::drift::DriftMember;
 use super::inbox::queue;
-use super::split_state::{SPLITS, SplitState};
 use super::watermark_merge::WatermarkMerge;
-use super::{Event, Input, InputPlan, Step, TaskContext, Undertaking};
+use super::{Event, Input, Step};
 use crate::config::Pace;
 use crate::control::Mode;
-use crate::metrics::SourceGauges;
+use crate::splits::{Activity, SourceGauges};
+
+pub use self::plan::SourcePlan;
 
 /// The most markers that are sent for times that passed while the source could not run. Those
 /// beyond it would only repeat the same delay.
 const MARKERS_BEHIND_MAX: u64 = 8;
-
-/// Batches of records from before the restored position that are read in one step.
-const SKIPPED_BATCHES_A_STEP: usize = 16;
-
-/// One open split.
-struct Split<T, G> {
-    name: String,
-    reader: Box<dyn SplitReader<T>>,
-    /// There, but while a batch is stamped.
-    generator: Option<G>,
-    /// Records read ahead of their time, where the pace follows event time.
-    ahead: VecDeque<T>,
-    /// Where the reader stood when nothing was read ahead.
-    before_ahead: SplitPosition,
-    /// Records that are to be read again and dropped: those between the place where the split was
-    /// opened and the barrier that it goes on from.
-    skip: u64,
-    /// Records emitted, from the start of the split.
-    emitted: u64,
-    /// Of these, the ones before this attempt.
-    emitted_before: u64,
-    /// For how long the split has been silent while it was asked.
-    silent_ns: u64,
-    asked_ns: u64,
-    idle: bool,
-    ended: bool,
-    finished: bool,
-}
-
-impl<T, G> Split<T, G> {
-    /// Polls the reader, and names source and split where it fails.
-    #[inline]
-    fn poll(&mut self, source: &str, limit: usize, values: &mut Vec<T>) -> Result<Polled> {
-        if self.skip > 0 {
-            return self.poll_behind(source, limit, values);
-        }
-        let polled = blame(source, Timestamp::NONE, || self.reader.poll(limit, values));
-        polled.map_err(|error| {
-            error.context(format!("cannot read `{}` of source `{source}`", self.name))
-        })
-    }
-
-    /// Reads records that were emitted before, and drops them: some batches of them in one step.
-    #[cold]
-    fn poll_behind(&mut self, source: &str, limit: usize, values: &mut Vec<T>) -> Result<Polled> {
-        for _ in 0..SKIPPED_BATCHES_A_STEP {
-            let behind = std::mem::take(&mut self.skip);
-            let polled = self.poll(source, limit, values);
-            let dropped = behind.min(values.len() as u64);
-            values.drain(..dropped as usize);
-            self.skip = behind - dropped;
-            if self.skip == 0 || !matches!(polled, Ok(Polled::Ready)) {
-                return polled;
-            }
-        }
-        Ok(Polled::Ready)
-    }
-
-    /// Where the split can be opened again, at or before the last record that was emitted.
-    fn position(&self) -> SplitPosition {
-        if self.ahead.is_empty() { self.reader.position() } else { self.before_ahead }
-    }
-}
-
-impl<T, G: WatermarkGenerator<T>> Split<T, G> {
-    /// What is remembered of it at a barrier.
-    fn state(&self, is_drained: bool) -> SplitState {
-        let start = self.position();
-        SplitState {
-            name: self.name.clone(),
-            emitted: self.emitted,
-            start_records: start.records,
-            start_offset: start.offset,
-            watermark: self.generator.as_ref().map_or(Timestamp::MIN, G::watermark),
-            is_idle: self.idle,
-            is_finished: self.finished,
-            is_drained,
-        }
-    }
-}
-
-/// The moment at which a source's pace began: shared by all its splits on all cores.
-#[derive(Debug, Default)]
-struct Origin {
-    started_ns: OnceLock<u64>,
-    /// The event time that belongs to it, where the pace follows event time.
-    event_time: OnceLock<Timestamp>,
-}
 
 /// Reads the splits of a source that belong to one core.
 struct SourceInput<T, F, G> {
@@ -119,6 +40,10 @@ struct SourceInput<T, F, G> {
     time: F,
     idle_after_ns: Option<u64>,
     merge: WatermarkMerge,
+    /// There where splits wait for those of other sources or cores.
+    drift: Option<DriftMember>,
+    /// The way down was full when the input was last looked at.
+    is_blocked: bool,
     ready: VecDeque<Control>,
     values: Vec<T>,
     /// Stamped records of a split that was idle, which wait until its change of status has gone.
@@ -199,54 +124,50 @@ where
     /// Stamps what was read, and queues what the split's watermark and idleness let through.
     fn stamp(&mut self, index: usize, step: &Step, batch: &mut Vec<Stamped<T>>) {
         let split = &mut self.splits[index];
-        let silence = step.now_ns.saturating_sub(split.asked_ns);
-        split.asked_ns = step.now_ns;
         if self.values.is_empty() {
-            split.silent_ns += silence;
-            let silent_too_long = self.idle_after_ns.is_some_and(|after| split.silent_ns >= after);
-            if silent_too_long && !split.idle && !split.finished {
-                split.idle = true;
+            if split.is_silent(self.idle_after_ns, step.now_ns) {
                 queue(&mut self.ready, self.merge.on_idle(index));
             }
-        } else {
-            split.silent_ns = 0;
-            if std::mem::take(&mut split.idle) {
-                queue(&mut self.ready, self.merge.on_active(index));
-            }
+            return;
         }
-        split.emitted += self.values.len() as u64;
+        if split.has_spoken(step.now_ns) {
+            queue(&mut self.ready, self.merge.on_active(index));
+        }
         self.gauges.records.add(self.values.len() as u64);
-        let (name, time) = (&self.name, &mut self.time);
-        // In a local for the length of the batch, so that its state stays in registers.
-        let Some(mut generator) = split.generator.take() else { return };
-        batch.extend(self.values.drain(..).map(|value| {
-            let at = blame(name, Timestamp::NONE, || time(&value));
-            blame(name, at, || generator.on_record(&value, at));
-            Stamped { at, value }
-        }));
-        split.generator = Some(generator);
+        split.stamp(&self.name, &mut self.time, &mut self.values, batch);
         // The gauge is for people: the last record of a batch stands for all of it.
         let newest = batch.last().map_or(Timestamp::MIN, |record| record.at);
         if newest.0 > self.gauges.newest.get() {
             self.gauges.newest.set(newest.0);
         }
+        split.gauges.show_records(split.emitted, newest, step.now_ns);
     }
 
-    fn advance_watermark(&mut self, index: usize) {
+    fn advance_watermark(&mut self, index: usize, now_ns: u64) {
         let split = &self.splits[index];
-        let of_records = split.generator.as_ref().map_or(Timestamp::MIN, G::watermark);
-        let watermark = if split.finished { Timestamp::MAX } else { of_records };
+        let watermark = split.watermark();
         let merged = self.merge.on_watermark(index, watermark);
         // The end of all splits is told apart from the watermark before it by `end`.
         if merged.watermark != Some(Timestamp::MAX) {
             queue(&mut self.ready, merged);
         }
         self.gauges.watermark.set(self.merge.watermark().0);
+        split.gauges.show_watermark(watermark, now_ns);
+        if split.finished {
+            split.show_activity(now_ns);
+        }
+        if let Some(drift) = &mut self.drift {
+            drift.publish(least_watermark(&self.splits));
+        }
     }
 
-    fn end(&mut self) -> Control {
+    fn end(&mut self, now_ns: u64) -> Control {
         self.ended = true;
+        self.splits.iter().for_each(|split| split.gauges.set_activity(Activity::Ended, now_ns));
         self.ready.push_back(Control::End);
+        if let Some(drift) = &mut self.drift {
+            drift.publish(Timestamp::MAX);
+        }
         self.gauges.watermark.set(Timestamp::MAX.0);
         Control::Watermark(Timestamp::MAX)
     }
@@ -272,12 +193,15 @@ where
     G: WatermarkGenerator<T>,
 {
     fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
+        if std::mem::take(&mut self.is_blocked) {
+            self.gauges.blocked_since_ns.set(0);
+        }
         if let Some(control) = self.ready.pop_front() {
             return Ok(Event::Control(control));
         }
         if !self.held.is_empty() {
             batch.append(&mut self.held);
-            self.advance_watermark(self.held_index);
+            self.advance_watermark(self.held_index, step.now_ns);
             return Ok(Event::Records);
         }
         if self.ended {
@@ -293,19 +217,22 @@ where
         }
         if step.mode == Mode::Draining || self.is_drained {
             self.is_drained = true;
-            return Ok(Event::Control(self.end()));
+            return Ok(Event::Control(self.end(step.now_ns)));
         }
         if self.splits.iter().all(|split| split.finished) {
-            return Ok(Event::Control(self.end()));
+            return Ok(Event::Control(self.end(step.now_ns)));
         }
         if let Some(marker) = self.due_marker(step) {
             return Ok(Event::Control(Control::Marker(marker)));
         }
         self.read_since_barrier = true;
+        let drift_limit =
+            self.drift.as_mut().map_or(Timestamp::MAX, |drift| drift.limit(step.now_ns));
         for _ in 0..self.splits.len() {
             let index = self.next;
             self.next = if index + 1 == self.splits.len() { 0 } else { index + 1 };
-            if self.splits[index].finished {
+            let split = &mut self.splits[index];
+            if split.finished || split.must_wait(drift_limit, step.now_ns) {
                 continue;
             }
             self.read(index, step, limit)?;
@@ -316,7 +243,7 @@ where
                 self.held_index = index;
                 break;
             }
-            self.advance_watermark(index);
+            self.advance_watermark(index, step.now_ns);
             if !batch.is_empty() {
                 return Ok(Event::Records);
             }
@@ -328,6 +255,9 @@ where
     }
 
     fn on_blocked(&mut self, step: &Step) {
+        if !std::mem::replace(&mut self.is_blocked, true) {
+            self.gauges.blocked_since_ns.set(step.now_ns as i64);
+        }
         for split in &mut self.splits {
             split.asked_ns = step.now_ns;
         }
@@ -340,213 +270,9 @@ where
     }
 }
 
-/// How the splits of a source are read: the source, its event time, its pace.
-pub struct SourcePlan<S: Source, F, G> {
-    name: Arc<str>,
-    /// The number of this source among those of the job, for its markers.
-    number: u16,
-    source: S,
-    /// Behind a mutex because closures are `Send` and are cloned from several threads.
-    time: Mutex<(F, G)>,
-    idle_after: Option<Span>,
-    pace: Pace,
-    attempt: Mutex<Attempt>,
-}
-
-/// What an attempt of the job reads.
-#[derive(Clone, Default)]
-struct Attempt {
-    splits: Vec<String>,
-    /// Of the splits that were read before, how far.
-    stored: Arc<BTreeMap<String, SplitState>>,
-    origin: Arc<Origin>,
-}
-
-impl<S: Source, F, G> SourcePlan<S, F, G> {
-    /// Reads `source`, stamping each record with `time`.
-    pub fn new(name: Arc<str>, number: u16, source: S, time: F, generator: G) -> Self {
-        Self {
-            name,
-            number,
-            source,
-            time: Mutex::new((time, generator)),
-            idle_after: None,
-            pace: Pace::Max,
-            attempt: Mutex::default(),
-        }
-    }
-
-    /// A split without records for so long is idle.
-    #[must_use]
-    pub fn idle_after(mut self, span: Option<Span>) -> Self {
-        self.idle_after = span;
-        self
-    }
-
-    /// How fast the source emits.
-    #[must_use]
-    pub fn pace(mut self, pace: Pace) -> Self {
-        self.pace = pace;
-        self
-    }
-}
-
-impl<S, T, F, G> InputPlan<T> for SourcePlan<S, F, G>
-where
-    S: Source<Out = T>,
-    T: Record,
-    F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
-    G: WatermarkGenerator<T>,
-{
-    fn edges(&self) -> Vec<usize> {
-        Vec::new()
-    }
-
-    fn prepare(&self, task: &str, undertaking: &Undertaking) -> Result<()> {
-        let Undertaking { cores, key_groups, restoring, .. } = undertaking;
-        let stored = match restoring {
-            Some(restoring) => restoring.read(task, (0, *cores), *key_groups, |reader| {
-                reader.operator(&self.name, |reader| reader.list(SPLITS))
-            })?,
-            None => Vec::new(),
-        };
-        let names: Vec<_> = stored.iter().map(|split: &SplitState| split.name.clone()).collect();
-        let list = || match names.is_empty() {
-            true => self.source.splits(*cores),
-            false => self.source.resume(&names, *cores),
-        };
-        let splits = blame(&self.name, Timestamp::NONE, list)?;
-        if splits.is_empty() {
-            return Err(Error::configuration(format!(
-                "source `{}` has nothing to read",
-                self.name
-            )));
-        }
-        let stored = stored.into_iter().map(|split| (split.name.clone(), split)).collect();
-        let attempt = Attempt { splits, stored: Arc::new(stored), origin: Arc::default() };
-        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = attempt;
-        Ok(())
-    }
-
-    fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
-        let Attempt { splits: names, stored, origin } =
-            self.attempt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (time, generator) = self.time.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = (0..names.len()).filter(|split| *split as u32 % context.cores == context.core);
-        let splits = own
-            .map(|split| {
-                let stored = stored.get(&names[split]);
-                self.open_split(split, &names[split], stored, generator.clone(), context)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let mut merge = WatermarkMerge::new(splits.len());
-        let ready = resume_merge(&mut merge, &splits);
-        let gauges = context.sources.register(&self.name);
-        gauges.watermark.set(merge.watermark().0);
-        Ok(Some(Box::new(SourceInput {
-            name: self.name.clone(),
-            merge,
-            splits,
-            time,
-            idle_after_ns: self.idle_after.map(|span| span.0.max(0) as u64),
-            ready,
-            values: Vec::with_capacity(context.batch_max),
-            held: Vec::with_capacity(context.batch_max),
-            held_index: 0,
-            next: 0,
-            pace: self.pace,
-            splits_total: names.len() as u64,
-            origin,
-            marker: Marker { source: self.number, core: context.core as u16, sent_ns: 0 },
-            marker_interval_ns: context.marker_interval_ns,
-            barrier: context.control.barrier(),
-            is_drained: stored.values().any(|split| split.is_drained),
-            read_since_barrier: true,
-            ended: false,
-            gauges,
-        })))
-    }
-}
-
-impl<S, T, F, G> SourcePlan<S, F, G>
-where
-    S: Source<Out = T>,
-    G: WatermarkGenerator<T>,
-{
-    /// Opens a split where the run that this one goes on from had come to, if it had read it.
-    fn open_split(
-        &self,
-        split: usize,
-        name: &str,
-        stored: Option<&SplitState>,
-        mut generator: G,
-        context: &TaskContext,
-    ) -> Result<Split<T, G>> {
-        let start = stored.map(SplitState::start);
-        let source_context = SourceContext {
-            core: context.core,
-            cores: context.cores,
-            counters: context.counters.clone(),
-            clock: context.clock.clone(),
-            waker: context.waker.clone(),
-            inline: context.inline,
-            start,
-        };
-        let open = || self.source.open(split, &source_context);
-        let reader = blame(&self.name, Timestamp::NONE, open).map_err(|error| {
-            error.context(format!("cannot open `{name}` of source `{}`", self.name))
-        })?;
-        let emitted = stored.map_or(0, |stored| stored.emitted);
-        let position = start.unwrap_or_default();
-        let skip = emitted.checked_sub(position.records).ok_or_else(|| {
-            Error::format(format!(
-                "the checkpoint says that `{name}` stood behind record {}, and that {emitted} \
-                 were emitted",
-                position.records
-            ))
-        })?;
-        if let Some(stored) = stored {
-            generator.resume_from(stored.watermark);
-        }
-        let is_finished = stored.is_some_and(|stored| stored.is_finished);
-        Ok(Split {
-            name: name.to_owned(),
-            reader,
-            generator: Some(generator),
-            ahead: VecDeque::new(),
-            before_ahead: position,
-            skip,
-            emitted,
-            emitted_before: emitted,
-            silent_ns: 0,
-            asked_ns: context.clock.monotonic_ns(),
-            idle: stored.is_some_and(|stored| stored.is_idle),
-            ended: is_finished,
-            finished: is_finished,
-        })
-    }
-}
-
-/// Tells the merge what is known of splits that were read before; what is to be sent before the
-/// first record.
-fn resume_merge<T, G: WatermarkGenerator<T>>(
-    merge: &mut WatermarkMerge,
-    splits: &[Split<T, G>],
-) -> VecDeque<Control> {
-    let mut ready = VecDeque::new();
-    if splits.iter().all(|split| split.finished) {
-        // The end says it all.
-        return ready;
-    }
-    for (index, split) in splits.iter().enumerate() {
-        let of_records = split.generator.as_ref().map_or(Timestamp::MIN, G::watermark);
-        let watermark = if split.finished { Timestamp::MAX } else { of_records };
-        queue(&mut ready, merge.on_watermark(index, watermark));
-    }
-    for (index, split) in splits.iter().enumerate() {
-        if split.idle && !split.finished {
-            queue(&mut ready, merge.on_idle(index));
-        }
-    }
-    ready
+/// The least watermark of the splits that hold their group back: those that are idle or have ended
+/// do not.
+fn least_watermark<T, G: WatermarkGenerator<T>>(splits: &[Split<T, G>]) -> Timestamp {
+    let holding = splits.iter().filter(|split| !split.idle && !split.finished);
+    holding.map(Split::watermark).min().unwrap_or(Timestamp::MAX)
 }

@@ -177,6 +177,11 @@ pub struct RunArgs {
     /// -
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     pub report: ReportFormat,
+    /// Say which split holds the watermark, and why, when it has not risen for so long; SIGUSR1
+    /// asks for the same at any time
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = positive)]
+    #[arg(help_heading = "Output")]
+    pub why_stuck: Span,
     /// No progress bar, no warnings, no report as text
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,

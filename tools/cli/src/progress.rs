@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use tailwater::{Clock, JobHandle, SystemClock, Timestamp};
+use tailwater::{Clock, JobHandle, Span, SplitProgress, SystemClock, Timestamp};
 
 use crate::look::{self, Moment};
 
 /// The bar is drawn ten times a second; no faster can it be read.
 const DRAW_EVERY_NS: u64 = 100_000_000;
+/// From when on the bar names the split that holds the watermark.
+const SHOW_HOLDER_NS: u64 = 1_000_000_000;
 /// How soon the end of a job is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -33,17 +35,42 @@ pub fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
     bar
 }
 
-/// Shows how far the job is until it ends.
-pub fn watch(handle: &JobHandle, length: Option<u64>) {
+/// Whether the bar is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// On standard error.
+    Bar,
+    /// Nothing but what went otherwise than hoped.
+    Nothing,
+}
+
+/// Shows how far the job is until it ends, and says which split holds the watermark each time that
+/// it has stood for `stall`.
+pub fn watch(handle: &JobHandle, length: Option<u64>, shown: Shown, stall: Span) {
     let clock = SystemClock::default();
-    let bar = bar(length, "trades");
+    let bar = match shown {
+        Shown::Bar => bar(length, "trades"),
+        Shown::Nothing => ProgressBar::hidden(),
+    };
+    let mut told = None;
     let mut due_ns = 0;
     while !handle.is_finished() {
         let now_ns = clock.monotonic_ns();
         if now_ns >= due_ns {
             due_ns = now_ns + DRAW_EVERY_NS;
             let metrics = handle.metrics();
-            bar.set_message(event_time(metrics.newest, metrics.watermark));
+            let times = handle.event_time();
+            let mut message = event_time(metrics.newest, metrics.watermark);
+            if let Some(holder) = times.holder() {
+                message.push_str(&held(holder));
+                let long = holder.standing_ns >= stall.nanos().unsigned_abs();
+                if long && told != Some(holder.watermark) {
+                    told = Some(holder.watermark);
+                    let why = holder.reason(|at| Moment(at).to_string());
+                    bar.suspend(|| look::tell("warning", look::ODD, &why));
+                }
+            }
+            bar.set_message(message);
             bar.set_position(metrics.records);
         }
         std::thread::park_timeout(LOOK_EVERY);
@@ -59,6 +86,15 @@ fn event_time(newest: Timestamp, watermark: Timestamp) -> String {
     }
     let lag = look::nanos((newest - watermark).nanos().max(0).unsigned_abs());
     format!("event time {newest_shown}  watermark {watermark_shown}  lag {lag}")
+}
+
+/// Who holds the watermark, where that is worth a look.
+fn held(holder: &SplitProgress) -> String {
+    if holder.standing_ns < SHOW_HOLDER_NS {
+        return String::new();
+    }
+    let SplitProgress { source, split, standing_ns, .. } = holder;
+    format!("  held for {} by {source}/{split}", look::nanos(*standing_ns))
 }
 
 #[cfg(test)]

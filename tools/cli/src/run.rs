@@ -7,6 +7,7 @@ use tailwater::{Error, Job, Local, Result, TimeUnits, stop_on_signals};
 use crate::arguments::{ReportFormat, RunArgs};
 use crate::input::{Input, InputKind};
 use crate::output::{Lines, Target};
+use crate::progress::Shown;
 use crate::{jobs, look, progress, summary};
 
 /// Runs the job to its end, or to a signal.
@@ -44,9 +45,9 @@ pub fn run(arguments: RunArgs) -> Result<()> {
             look::tell("warning", look::ODD, warning);
         }
         let both = target == Target::Stdout && std::io::stdout().is_terminal();
-        if std::io::stderr().is_terminal() && !both {
-            progress::watch(&handle, input.trades_max);
-        }
+        let drawn = std::io::stderr().is_terminal() && !both;
+        let shown = if drawn { Shown::Bar } else { Shown::Nothing };
+        progress::watch(&handle, input.trades_max, shown, arguments.why_stuck);
     }
     let report = handle.join()?;
 

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use serde::Serialize;
 use tailwater::runtime::CheckpointReport;
 use tailwater::runtime::latency::{Percentiles, Verdict};
-use tailwater::{Error, Report, Result};
+use tailwater::{Error, EventTime, Report, Result};
 
 use crate::look::{self, BAD, GOOD, HEAD, ODD, count, nanos, rate};
 
+/// Splits that are told of one by one.
+const SPLITS_MAX: usize = 8;
 /// Where connectors count malformed input.
 const BAD_RECORDS: &str = "bad_records";
 
@@ -102,6 +104,7 @@ fn write_text(out: &mut String, report: &Report, sample: &[String]) -> std::fmt:
             nanos(core.longest_round_ns),
         )?;
     }
+    write_event_time(out, &report.event_time)?;
     write_checkpoints(out, &report.checkpoints)?;
     for warning in &report.warnings {
         writeln!(out, "  {ODD}warning:{ODD:#} {warning}")?;
@@ -113,6 +116,25 @@ fn write_text(out: &mut String, report: &Report, sample: &[String]) -> std::fmt:
         }
     }
     Ok(())
+}
+
+/// The splits that waited: nothing where none did.
+fn write_event_time(out: &mut String, told: &EventTime) -> std::fmt::Result {
+    let waited = told.splits.iter().filter(|split| split.idle_ns + split.paused_ns > 0);
+    for split in waited.clone().take(SPLITS_MAX) {
+        writeln!(
+            out,
+            "  {HEAD}split{HEAD:#}    {}/{} idle for {}, paused for its group for {}",
+            split.source,
+            split.split,
+            nanos(split.idle_ns),
+            nanos(split.paused_ns),
+        )?;
+    }
+    match waited.count().checked_sub(SPLITS_MAX) {
+        Some(more @ 1..) => writeln!(out, "    and {more} more splits; --report json has all"),
+        _ => Ok(()),
+    }
 }
 
 /// Nothing where the job took none and restored none.

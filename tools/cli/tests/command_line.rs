@@ -209,18 +209,28 @@ fn bad_lines_are_skipped_or_kept_aside() {
 }
 
 #[test]
-fn a_signal_drains_an_endless_tape() {
+fn signals_tell_why_and_drain_an_endless_tape() {
     let endless = ["run", "bars", "--window", "20ms", "--rate", "10000/s", "--output", "-"];
     let mut child =
         tailwater().args(endless).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut lines = String::new();
     out.read_line(&mut lines).unwrap();
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    out.read_to_string(&mut lines).unwrap();
+    let id = child.id();
+    let signal = |name: &str| {
+        let kill = format!("kill -{name} {id}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    };
+    let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    signal("USR1");
+    while !said.contains("watermark") {
+        assert!(err.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(said.contains("source `synthetic`, split `") && said.contains("last record"), "{said}");
+    signal("INT");
+    out.read_to_string(&mut lines).unwrap();
+    err.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
     assert!(said.contains("records") && said.contains("latency"), "{said}");
     assert!(lines.ends_with("}\n"));
