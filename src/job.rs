@@ -102,7 +102,7 @@ impl Job {
         Ok(self.plan.borrow().graph.explain_json(cores, groups))
     }
 
-    fn into_graph(self) -> Result<Graph> {
+    pub(crate) fn into_graph(self) -> Result<Graph> {
         let mut plan = self.plan.borrow_mut();
         match plan.defect.take() {
             Some(defect) => Err(defect),

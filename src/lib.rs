@@ -49,6 +49,7 @@ mod main_job;
 pub mod prelude;
 mod source_stream;
 mod stream;
+pub mod testing;
 mod windowed;
 
 pub use checkpoint_options::{CheckpointOptions, open_store, parse_bytes};
@@ -68,7 +69,6 @@ pub use tailwater_core::{
 };
 pub use tailwater_derive::{keyed_state, record};
 pub use tailwater_operators as operators;
-pub use tailwater_operators::testing;
 pub use tailwater_runtime as runtime;
 pub use tailwater_runtime::{
     Activity, Backoff, CheckpointReport, Checkpoints, Cores, Driver, EventTime, EventTimeWatch,
@@ -95,4 +95,6 @@ mod pages {
     struct State;
     #[doc = include_str!("../docs/exactly-once.md")]
     struct ExactlyOnce;
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
 }

@@ -19,20 +19,6 @@ pub struct SourceStream<S> {
     pace: Pace,
 }
 
-/// The watermarks of a stream without event time: none.
-#[derive(Clone, Copy, Debug)]
-pub struct NoWatermarks;
-
-impl<T> WatermarkGenerator<T> for NoWatermarks {
-    #[inline]
-    fn on_record(&mut self, _: &T, _: Timestamp) {}
-
-    #[inline]
-    fn watermark(&self) -> Timestamp {
-        Timestamp::MIN
-    }
-}
-
 impl<S, T> SourceStream<S>
 where
     S: Source<Out = T>,
@@ -76,6 +62,6 @@ where
     /// A stream without event time: its records have no timestamp, and event-time windows refuse
     /// them.
     pub fn unstamped(self) -> Stream<T, Identity<T>> {
-        self.event_time(|_| Timestamp::NONE, Watermarks::custom(NoWatermarks))
+        self.event_time(|_| Timestamp::NONE, Watermarks::by_source())
     }
 }

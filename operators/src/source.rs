@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tailwater_core::{Clock, Counters, Error, Fault, Record, Result, fault};
+use tailwater_core::{Clock, Counters, Error, Fault, Record, Result, Timestamp, fault};
 
 /// An input of a job. Its splits are spread over the cores; a split has its own watermark.
 pub trait Source: Send + Sync + 'static {
@@ -62,6 +62,18 @@ pub trait SplitReader<T>: Send {
     /// Behind the last record that `poll` gave: where a run that goes on from a checkpoint opens
     /// the split.
     fn position(&self) -> SplitPosition;
+
+    /// How far the input itself says that event time has come, behind the last record that `poll`
+    /// gave. Counts where it is above what the split's records say (SEMANTICS 9).
+    fn watermark(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+
+    /// Whether the input itself says that it will be silent for a while; asked when `poll` gave
+    /// nothing. Records end it, or an answer of `false`.
+    fn is_idle(&self) -> bool {
+        false
+    }
 }
 
 /// A place between two records of a split, at which it can be opened again.

@@ -1,10 +1,11 @@
 //! The operator harness: drives any operator by hand, and finds results that hang on chance.
 //!
-//! [`Harness`] is for tests of what an operator does. [`check_operator`] is for what it must not
-//! do: its results may not change when it is snapshotted and restored after each element, when its
-//! output has no room every other time that it asks, when records come in batches, or when it fails
-//! and goes on from a checkpoint that was drained while records came. [`check_rescaling`] is for
-//! keyed operators: they must go on with another number of cores.
+//! [`Harness`] is for tests of what an operator does, [`TwoInputHarness`] for one with two inputs,
+//! and [`KeyedHarness`] for a keyed one on several cores. [`check_operator`] is for what it must
+//! not do: its results may not change when it is snapshotted and restored after each element, when
+//! its output has no room every other time that it asks, when records come in batches, or when it
+//! fails and goes on from a checkpoint that was drained while records came. [`check_rescaling`] is
+//! for keyed operators: they must go on with another number of cores.
 //!
 //! ```
 //! use tailwater_core::{Control, Element, Stamped, Timestamp};
@@ -19,7 +20,9 @@
 //! assert_eq!(output.len(), 2);
 //! ```
 
+mod keyed;
 mod recovery;
+mod two_input;
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -33,7 +36,9 @@ use tailwater_state::{
 
 use crate::{Collect, Operator, OperatorContext};
 
+pub use keyed::KeyedHarness;
 pub use recovery::check_rescaling;
+pub use two_input::TwoInputHarness;
 
 /// How an output answers operators that ask whether they may go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +101,26 @@ impl<T> Collect<T> for Output<T> {
 /// this is far more than any script has of them; it ends the test of an operator that hangs.
 const FRUITLESS_RESUMES_MAX: u32 = 1 << 20;
 
-/// Drives one operator by hand, as a task would.
+/// Drives one operator by hand, as a task would: pushes what comes in, keeps what goes out, and
+/// brings it through failures. Time passes only where it is told.
+///
+/// ```
+/// use tailwater_core::{Span, Timestamp};
+/// use tailwater_operators::rolling::reduce;
+/// use tailwater_operators::testing::Harness;
+///
+/// let sum = || reduce(|(key, _): &(u8, i64)| *key, |so_far: &(u8, i64), next: (u8, i64)| {
+///     (so_far.0, so_far.1 + next.1)
+/// });
+/// let mut harness = Harness::new(sum())?;
+/// harness.record(Timestamp(1), (b'a', 10));
+/// harness.record(Timestamp(2), (b'a', 5));
+/// // A failure, and recovery from a snapshot.
+/// harness.replace(sum())?;
+/// harness.record(Timestamp(3), (b'a', 1));
+/// assert_eq!(harness.take_results(), [(b'a', 10), (b'a', 15), (b'a', 16)]);
+/// # Ok::<(), tailwater_core::Error>(())
+/// ```
 pub struct Harness<O: Operator> {
     operator: O,
     context: OperatorContext,
@@ -155,7 +179,18 @@ impl<O: Operator> Harness<O> {
         }
     }
 
-    /// Tells the operator the wall clock's time, as a task does once a round.
+    /// Says that the input will be silent for a while; idleness passes by the operator.
+    pub fn idle(&mut self) {
+        self.element(Element::Control(Control::Idle));
+    }
+
+    /// Takes back that the input is idle.
+    pub fn active(&mut self) {
+        self.element(Element::Control(Control::Active));
+    }
+
+    /// Tells the operator the wall clock's time, as a task does once a round: processing time. An
+    /// operator with more to do than fits a round wants to hear it again.
     pub fn clock(&mut self, now: Timestamp) {
         if self.output.error.is_none() && self.operator.wants_clock() {
             self.operator.on_clock(now, &mut self.output);
@@ -246,13 +281,7 @@ impl<O: Operator> Harness<O> {
     /// The records that came out since the last call, without their times; the rest of the output
     /// is dropped.
     pub fn take_results(&mut self) -> Vec<O::Out> {
-        self.take_output()
-            .into_iter()
-            .filter_map(|element| match element {
-                Element::Record(record) => Some(record.value),
-                Element::Control(_) => None,
-            })
-            .collect()
+        results(self.take_output())
     }
 
     /// The error that the operator ended the job with, if it did. It is given nothing more after
@@ -283,6 +312,15 @@ impl<O: Operator> Harness<O> {
             );
         }
     }
+}
+
+/// The records of an output, without their times.
+fn results<T>(elements: Vec<Element<T>>) -> Vec<T> {
+    let record = |element| match element {
+        Element::Record(record) => Some(record),
+        Element::Control(_) => None,
+    };
+    elements.into_iter().filter_map(record).map(|Stamped { value, .. }| value).collect()
 }
 
 /// What `from` remembers, in `to`: a barrier, a drain and a restore, with no job around them.

@@ -164,6 +164,27 @@ where
     }
 }
 
+/// Says nothing: what the source itself says counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BySource;
+
+impl<T> WatermarkGenerator<T> for BySource {
+    #[inline]
+    fn on_record(&mut self, _: &T, _: Timestamp) {}
+
+    #[inline]
+    fn watermark(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+}
+
+impl Watermarks<BySource> {
+    /// No watermarks but those that the source's splits say themselves.
+    pub fn by_source() -> Self {
+        Self::custom(BySource)
+    }
+}
+
 /// Gives records event times and watermarks in the middle of a stream; those from before are
 /// dropped.
 pub struct AssignTime<T, F, G> {

@@ -4,11 +4,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use tailwater_core::{Element, Error, Result, Stamped};
+use tailwater_core::{Element, Error, Result};
 use tailwater_state::{Drain, MemorySnapshot, SnapshotKind};
 
-use super::{Harness, Order, Outcome, Restores, Room, assert_same, drain_all};
-use crate::{Operator, OperatorContext};
+use super::{Harness, KeyedHarness, Order, Outcome, Restores, Room, assert_same};
+use crate::Operator;
 
 /// One checkpoint in so many is full.
 const FULL_EVERY: usize = 4;
@@ -114,69 +114,21 @@ fn run_rescaled<O: Operator<In: Clone>>(
     script: &[Element<O::In>],
     every: usize,
 ) -> Result<Outcome<O::Out>> {
-    let context = OperatorContext::single_core();
-    let instances = |cores: u32| -> Result<Vec<Harness<O>>> {
-        let instance = |core| {
-            let context = OperatorContext { core, cores, ..context.clone() };
-            Harness::on_core(make(), context, Room::Always)
-        };
-        (0..cores).map(instance).collect()
-    };
     let mut parallelisms = PARALLELISMS.iter().copied().cycle();
-    let mut all = instances(parallelisms.next().unwrap_or(1))?;
-    let mut chain = MemorySnapshot::new(1);
-    let mut elements = Vec::new();
+    let mut next = || parallelisms.next().unwrap_or(1);
+    let mut harness = KeyedHarness::by_hash(make, hash_of, next())?;
     for (index, element) in script.iter().enumerate() {
-        match element {
-            Element::Record(Stamped { at, value }) => {
-                let group = context.key_groups.of_hash(hash_of(value));
-                let owner = context.key_groups.owner(group, all.len() as u32);
-                all[owner as usize].record(*at, value.clone());
-            }
-            Element::Control(_) => {
-                all.iter_mut().for_each(|instance| instance.element(element.clone()));
-            }
-        }
-        collect(&mut all, &mut elements);
-        if all.iter().any(|instance| instance.error().is_some()) {
+        harness.element(element.clone());
+        if harness.error().is_some() {
             break;
         }
         if (index + 1) % every == 0 {
-            chain.begin_on(all.len() as u32);
-            for instance in &mut all {
-                let parts = instance.cut(SnapshotKind::Incremental)?;
-                let chunks = drain_all(&mut instance.operator)?;
-                chain.add("", instance.context.core, parts, chunks);
-            }
-            collect(&mut all, &mut elements);
-            all = instances(parallelisms.next().unwrap_or(1))?;
-            let source = Arc::new(chain.clone());
-            for instance in &mut all {
-                instance.restore(make(), source.clone())?;
-            }
+            harness.rescale(next())?;
         }
     }
-    let error = all.iter().find_map(|instance| instance.error()).map(Error::to_string);
-    Ok(Outcome { elements, error, counts: Some(context.counters.all()) })
-}
-
-/// Appends what came out of all instances in one step: the records of all, and one of the control
-/// elements, which all must have emitted.
-fn collect<O: Operator>(all: &mut [Harness<O>], elements: &mut Vec<Element<O::Out>>) {
-    let mut controls = Vec::new();
-    for (index, instance) in all.iter_mut().enumerate() {
-        let mut own = Vec::new();
-        for element in instance.take_output() {
-            match element {
-                Element::Record(_) => elements.push(element),
-                Element::Control(control) => own.push(control),
-            }
-        }
-        if index == 0 {
-            controls = own;
-        } else {
-            assert_eq!(controls, own, "cores hand on other control elements");
-        }
-    }
-    elements.extend(controls.into_iter().map(Element::Control));
+    Ok(Outcome {
+        elements: harness.take_output(),
+        error: harness.error().map(Error::to_string),
+        counts: Some(harness.context.counters.all()),
+    })
 }

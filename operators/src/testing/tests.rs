@@ -131,3 +131,65 @@ fn order_counts_unless_it_is_waived() {
     assert!(!same(outcome([2, 2], 0), Order::AnyBetweenControls));
     assert!(!same(outcome([1, 2], 5), Order::AnyBetweenControls));
 }
+
+type Either = tailwater_core::Either<(), ()>;
+
+/// Counts the records of both inputs, as [`Counting`] does.
+#[derive(Clone, Default)]
+struct CountingBoth(Counting);
+
+impl Operator for CountingBoth {
+    type In = Either;
+    type Out = u64;
+
+    fn on_record(&mut self, at: Timestamp, _: Either, out: &mut impl Collect<u64>) {
+        self.0.on_record(at, (), out);
+    }
+
+    fn describe(&self, into: &mut Vec<Description>) {
+        self.0.describe(into);
+    }
+}
+
+// SEMANTICS 11, 12, 13, 15
+#[test]
+fn an_operator_with_two_inputs_sees_the_lesser_watermark() {
+    let mut harness = TwoInputHarness::new(CountingBoth::default()).unwrap();
+    let mut watermarks = |push: &dyn Fn(&mut TwoInputHarness<CountingBoth>)| {
+        push(&mut harness);
+        let output = harness.take_output().into_iter();
+        let watermarks = output.filter_map(|element| match element {
+            Element::Control(Control::Watermark(watermark)) => Some(watermark.0),
+            _ => None,
+        });
+        watermarks.collect::<Vec<_>>()
+    };
+    assert_eq!(watermarks(&|both| both.first_watermark(Timestamp(40))), [0; 0]);
+    assert_eq!(watermarks(&|both| both.second_watermark(Timestamp(15))), [15]);
+    assert_eq!(watermarks(&|both| both.second_watermark(Timestamp(10))), [0; 0]);
+    assert_eq!(watermarks(&|both| both.second_idle()), [40]);
+    assert_eq!(watermarks(&|both| both.second(Timestamp(41), ())), [0; 0]);
+    assert_eq!(watermarks(&|both| both.first_watermark(Timestamp(60))), [0; 0]);
+    assert_eq!(watermarks(&|both| both.first_idle()), [0; 0]);
+    assert_eq!(watermarks(&|both| both.second_watermark(Timestamp(50))), [50]);
+    assert_eq!(watermarks(&|both| both.second_idle()), [60]);
+}
+
+#[test]
+fn cores_become_more_and_fewer_and_no_key_is_lost() {
+    let key = |n: &u64| n % 50;
+    let make = move || crate::rolling::fold(key, 0_u64, |count: &mut u64, _: &u64| *count += 1);
+    let mut harness = KeyedHarness::new(make, key, 1).unwrap();
+    for (round, cores) in [3, 128, 2, 5, 1].into_iter().enumerate() {
+        for n in 0..50 {
+            harness.record(Timestamp(0), n);
+        }
+        assert_eq!(harness.take_results(), [round as u64 + 1; 50]);
+        harness.rescale(cores).unwrap();
+        assert_eq!(harness.cores(), cores);
+    }
+    harness.watermark(Timestamp(7));
+    let watermark = Element::Control(Control::Watermark(Timestamp(7)));
+    assert_eq!(harness.take_output(), [watermark]);
+    assert!(harness.rescale(0).is_err());
+}

@@ -6,6 +6,7 @@ mod driver_threads;
 mod duty_cycle;
 pub mod handle;
 pub mod placement;
+pub mod stepped;
 mod supervisor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,6 +35,7 @@ pub use driver_seeded::BetweenSteps;
 use driver_seeded::World;
 pub use handle::JobHandle;
 use placement::Placement;
+pub use stepped::SteppedJob;
 use supervisor::Supervisor;
 
 /// How often the threads of all cores wait for each other before the first record: until all can be
@@ -204,6 +206,28 @@ pub fn start_between(
     clock: ManualClock,
     between_steps: BetweenSteps,
 ) -> Result<JobHandle> {
+    let graph = Arc::new(graph);
+    let (mut supervisor, warnings) = supervise(graph, local, clock, between_steps)?;
+    let first = supervisor.set_out()?;
+    let (shared, driver) = (supervisor.shared.clone(), supervisor.driver);
+    let name = match driver {
+        Driver::Seeded(_) => "tailwater-seeded",
+        Driver::Glommio | Driver::Threads => "tailwater-job",
+    };
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || first.map_or_else(Vec::new, |first| supervisor.run(first)))
+        .map_err(|cause| Error::io("cannot start the job's thread", cause))?;
+    Ok(JobHandle::new(shared, driver, thread, warnings))
+}
+
+/// What will run the attempts of a job, and what goes otherwise than asked.
+fn supervise(
+    graph: Arc<Graph>,
+    local: Local,
+    clock: ManualClock,
+    between_steps: BetweenSteps,
+) -> Result<(Supervisor, Vec<String>)> {
     local.check()?;
     let placement = Placement::plan(&local)?;
     let mut warnings = placement.warnings.clone();
@@ -237,18 +261,8 @@ pub fn start_between(
         ready_ns: Arc::default(),
     };
     let world = World { random: Random::from_seed(seed), clock, between_steps };
-    let mut supervisor =
-        Supervisor { shared: shared.clone(), graph, driver, store, origin, first: 0, world };
-    let first = supervisor.set_out()?;
-    let name = match driver {
-        Driver::Seeded(_) => "tailwater-seeded",
-        Driver::Glommio | Driver::Threads => "tailwater-job",
-    };
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || first.map_or_else(Vec::new, |first| supervisor.run(first)))
-        .map_err(|cause| Error::io("cannot start the job's thread", cause))?;
-    Ok(JobHandle::new(shared, driver, thread, warnings))
+    let supervisor = Supervisor { shared, graph, driver, store, origin, first: 0, world };
+    Ok((supervisor, warnings))
 }
 
 /// Max parallelism is fixed for life once there is state (SEMANTICS 61): one that was derived gives

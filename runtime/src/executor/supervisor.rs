@@ -92,7 +92,7 @@ fn open_path(job: &str, path: &Path) -> Result<Option<OpenedCheckpoint>> {
 /// What runs the attempts of one job.
 pub(super) struct Supervisor {
     pub shared: Shared,
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
     pub driver: Driver,
     pub store: Option<Arc<dyn CheckpointStore>>,
     /// What the job was started from.
@@ -105,8 +105,8 @@ pub(super) struct Supervisor {
 
 /// An attempt that is ready to run.
 pub(super) struct Attempt {
-    shared: Shared,
-    service: Option<Service>,
+    pub shared: Shared,
+    pub service: Option<Service>,
     /// Prepares memory for the attempt's tables.
     memory: Option<JoinHandle<()>>,
 }

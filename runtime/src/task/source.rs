@@ -127,6 +127,8 @@ where
         if self.values.is_empty() {
             if split.is_silent(self.idle_after_ns, step.now_ns) {
                 queue(&mut self.ready, self.merge.on_idle(index));
+            } else if split.wakes_up(step.now_ns) {
+                queue(&mut self.ready, self.merge.on_active(index));
             }
             return;
         }

@@ -212,8 +212,10 @@ where
             generator.resume_from(stored.watermark);
         }
         let is_finished = stored.is_some_and(|stored| stored.is_finished);
+        let idle = stored.is_some_and(|stored| stored.is_idle);
         let opened = Split {
             name: name.to_owned(),
+            said_idle: idle && reader.is_idle(),
             reader,
             generator: Some(generator),
             ahead: VecDeque::new(),
@@ -223,7 +225,7 @@ where
             emitted_before: emitted,
             silent_ns: 0,
             asked_ns: context.clock.monotonic_ns(),
-            idle: stored.is_some_and(|stored| stored.is_idle),
+            idle,
             paused: false,
             ended: is_finished,
             finished: is_finished,

@@ -33,6 +33,8 @@ pub(super) struct Split<T, G> {
     pub(super) silent_ns: u64,
     pub(super) asked_ns: u64,
     pub(super) idle: bool,
+    /// It is idle because its reader says so.
+    pub(super) said_idle: bool,
     /// Too far ahead of its group to be read.
     pub(super) paused: bool,
     pub(super) ended: bool,
@@ -85,7 +87,7 @@ impl<T, G: WatermarkGenerator<T>> Split<T, G> {
     #[inline]
     pub(super) fn watermark(&self) -> Timestamp {
         let of_records = self.generator.as_ref().map_or(Timestamp::MIN, G::watermark);
-        if self.finished { Timestamp::MAX } else { of_records }
+        if self.finished { Timestamp::MAX } else { of_records.max(self.reader.watermark()) }
     }
 
     /// Whether the split must wait for its group, which lets watermarks up to `limit` go on. Time
@@ -102,22 +104,29 @@ impl<T, G: WatermarkGenerator<T>> Split<T, G> {
         ahead
     }
 
-    /// Takes note of how long the split has been silent; `true` when that is too long from now on.
+    /// Takes note of how long the split has been silent; `true` when that is too long from now on,
+    /// or when its reader says that it will be.
     pub(super) fn is_silent(&mut self, idle_after_ns: Option<u64>, now_ns: u64) -> bool {
         self.silent_ns += now_ns.saturating_sub(self.asked_ns);
         self.asked_ns = now_ns;
         let too_long = idle_after_ns.is_some_and(|after| self.silent_ns >= after);
-        let falls_idle = too_long && !self.idle && !self.finished;
+        let says_idle = self.reader.is_idle();
+        let falls_idle = (too_long || says_idle) && !self.idle && !self.finished;
         if falls_idle {
-            self.idle = true;
+            (self.idle, self.said_idle) = (true, says_idle);
             self.show_activity(now_ns);
         }
         falls_idle
     }
 
+    /// Whether the reader of a split without records takes back that it is idle.
+    pub(super) fn wakes_up(&mut self, now_ns: u64) -> bool {
+        self.idle && self.said_idle && !self.reader.is_idle() && self.has_spoken(now_ns)
+    }
+
     /// Records have come; `true` when the split was idle until now.
     pub(super) fn has_spoken(&mut self, now_ns: u64) -> bool {
-        (self.silent_ns, self.asked_ns) = (0, now_ns);
+        (self.silent_ns, self.asked_ns, self.said_idle) = (0, now_ns, false);
         let was_idle = std::mem::take(&mut self.idle);
         if was_idle {
             self.show_activity(now_ns);

@@ -56,6 +56,7 @@ fn input(
             silent_ns: 0,
             asked_ns: 0,
             idle: false,
+            said_idle: false,
             paused: false,
             ended: false,
             finished: false,
