@@ -262,6 +262,7 @@ fn what_does_not_fit_is_named_before_the_first_record() {
         Local { allow_missing_state: true, allow_dropped_state: true, ..local(Restore::Latest) };
     other("new").run(allowed).unwrap();
 
+    // SEMANTICS 61
     let many = Local { max_parallelism: Some(64), ..local(Restore::Latest) };
     let error = job(100, &numbers).run(many).unwrap_err().to_string();
     assert!(error.contains("max parallelism 128"), "{error}");

@@ -168,7 +168,7 @@ fn a_window_takes_records_until_its_lateness_is_over() {
     assert_eq!(run(for_ever, &[w(i64::MAX - 1), e(2, 5)]), ["[0,100) [2] @99"]);
 }
 
-// SEMANTICS 25, 26, 27, 30
+// SEMANTICS 25, 26, 27, 29, 30
 #[test]
 fn late_records_fire_at_once_with_all_or_only_with_themselves() {
     let script = [e(5, 1), w(99), e(6, 2), e(7, 3)];
@@ -226,6 +226,15 @@ fn sliding_counts_are_a_count_with_an_evictor() {
     assert_eq!(firings_of_numbers(Count(2), keep_one, 4), ["[1, 2]", "[2, 3, 4]"]);
     let keep_none = CountEvictor::new(0, Evict::Before);
     assert_eq!(firings_of_numbers(Count(2), keep_none, 4), ["[]", "[]"]);
+}
+
+// SEMANTICS 38
+#[test]
+fn evictors_work_with_sessions() {
+    let last_two = windows(session(30), EventTime, CountEvictor::new(2, Evict::Before));
+    let script = [e(1, 0), e(2, 40), e(3, 20), w(100)];
+    let fired = run(last_two, &script);
+    assert_eq!(fired, ["[0,70) [2, 3] @69"]);
 }
 
 // SEMANTICS 34

@@ -286,6 +286,7 @@ proptest! {
 
     /// With nothing late, sessions are what one gets by sorting records by time and cutting at the
     /// gaps, whatever order they came in.
+    // SEMANTICS 39
     #[test]
     fn sessions_do_not_depend_on_the_order_of_arrival(
         times in prop::collection::vec((0u8..3, -100i64..100), 0..60),
