@@ -67,7 +67,7 @@ where
 }
 
 /// The records of both streams, each on the core that owns its key.
-fn connect<K, L, R, F, G, C, D>(
+pub(crate) fn connect<K, L, R, F, G, C, D>(
     left: Keyed<K, L, F, C>,
     right: Keyed<K, R, G, D>,
 ) -> Fresh<Either<L, R>>

@@ -12,13 +12,13 @@ use tailwater_runtime::{Graph, JobHandle, Local, Objective, Report, start};
 use crate::SourceStream;
 
 /// What all streams of a job share while it is built.
-pub(crate) struct Plan {
+pub struct Plan {
     pub(crate) graph: Graph,
     /// The first thing that makes the job impossible; told when it is started.
     pub(crate) defect: Option<Error>,
 }
 
-pub(crate) type SharedPlan = Rc<RefCell<Plan>>;
+pub type SharedPlan = Rc<RefCell<Plan>>;
 
 /// A job: add sources, lead every stream to a sink, run it.
 pub struct Job {

@@ -46,10 +46,13 @@ pub mod embed;
 mod job;
 mod keyed;
 mod main_job;
+mod outputs;
+mod partition;
 pub mod prelude;
 mod source_stream;
 mod stream;
 pub mod testing;
+mod two_inputs;
 mod windowed;
 
 pub use checkpoint_options::{CheckpointOptions, open_store, parse_bytes};
@@ -57,8 +60,10 @@ pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
 pub use keyed::Keyed;
 pub use main_job::{parse_driver, stop_on_signals};
+pub use outputs::Outputs;
 pub use source_stream::SourceStream;
 pub use stream::Stream;
+pub use two_inputs::{Connected, ConnectedBroadcast, ConnectedKeyed};
 pub use windowed::{WindowKind, Windowed};
 
 pub use tailwater_connectors as connectors;
@@ -67,6 +72,8 @@ pub use tailwater_core::{
     Notional, Price, Record, Result, Schema, Size, Span, Stamped, Symbol, TimeUnits, Timestamp,
     Volume,
 };
+/// The derive of the trait of the same name.
+pub use tailwater_derive::Outputs;
 pub use tailwater_derive::{keyed_state, record};
 pub use tailwater_operators as operators;
 pub use tailwater_runtime as runtime;
@@ -76,6 +83,17 @@ pub use tailwater_runtime::{
     SplitProgress, SystemClock,
 };
 pub use tailwater_state as state;
+
+/// What the derives write paths to.
+#[doc(hidden)]
+pub mod __private {
+    pub use std::convert::Infallible;
+
+    pub use tailwater_core::Either;
+
+    pub use crate::outputs::Ways;
+    pub use crate::stream::Fresh;
+}
 
 #[doc(hidden)]
 pub use tailwater_core::schema;

@@ -1,9 +1,9 @@
 //! What a job needs in one line: `use tailwater::prelude::*;`.
 
 pub use crate::{
-    Checkpoints, Cores, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore, Pace, Price,
-    Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream, Symbol, TimeUnits,
-    Timestamp, Volume, egress, ingress, keyed_state, record,
+    Checkpoints, Cores, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore, Outputs, Pace,
+    Price, Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream, Symbol,
+    TimeUnits, Timestamp, Volume, egress, ingress, keyed_state, record,
 };
 pub use tailwater_connectors::{
     Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
@@ -13,6 +13,8 @@ pub use tailwater_operators::aggregates::{
 };
 pub use tailwater_operators::join::{AsOf, Matched};
 pub use tailwater_operators::{
-    Aggregate, Context, Process, Session, Sliding, Tumbling, Watermarks, Window, WindowResult,
+    Aggregate, BroadcastProcess, CoProcess, Context, Process, Session, Sliding, Tumbling,
+    UnkeyedContext, Watermarks, Window, WindowResult,
 };
+pub use tailwater_state::BroadcastState;
 pub use tailwater_state::keyed::{NoState, Ttl};

@@ -7,15 +7,20 @@ use tailwater_core::{Either, Error, Key, Record, Timestamp};
 use tailwater_operators::in_order::InOrder;
 use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
 use tailwater_operators::watermarks::AssignTime;
-use tailwater_operators::{Identity, Operator, Sink, Then, WatermarkGenerator, Watermarks};
-use tailwater_runtime::graph::{InboxPlan, OutboxPlan};
+use tailwater_operators::{
+    Identity, Operator, Process, ProcessEach, ProcessOperator, Sink, Then, UnkeyedContext,
+    WatermarkGenerator, Watermarks,
+};
+use tailwater_runtime::graph::{Edge, InboxPlan, OutboxPlan};
 use tailwater_runtime::task::fork::{BothPlan, ForkPlan};
 use tailwater_runtime::task::sink::SinkPlan;
 use tailwater_runtime::task::{InputPlan, OutputPlan};
 use tailwater_runtime::{Objective, Partition};
+use tailwater_state::keyed::KeyedState;
 
 use crate::Keyed;
-use crate::job::SharedPlan;
+use crate::job::{Plan, SharedPlan};
+use crate::outputs::{Outputs, Ways};
 
 /// A stream of records of type `T`, computed by the chain `C`.
 ///
@@ -27,10 +32,11 @@ pub struct Stream<T, C: Operator<Out = T>> {
     pub(crate) input: Arc<dyn InputPlan<C::In>>,
     pub(crate) chain: C,
     name: Option<Arc<str>>,
+    parallelism: Option<u32>,
 }
 
 /// A stream that starts at a ring.
-pub(crate) type Fresh<T> = Stream<T, Identity<T>>;
+pub type Fresh<T> = Stream<T, Identity<T>>;
 
 impl<T: 'static> Stream<T, Identity<T>> {
     pub(crate) fn new(
@@ -38,7 +44,7 @@ impl<T: 'static> Stream<T, Identity<T>> {
         input: Arc<dyn InputPlan<T>>,
         name: Option<Arc<str>>,
     ) -> Self {
-        Self { plan, input, chain: Identity::default(), name }
+        Self { plan, input, chain: Identity::default(), name, parallelism: None }
     }
 }
 
@@ -54,6 +60,7 @@ where
             input: self.input,
             chain: Then::new(self.chain, operator),
             name: self.name,
+            parallelism: self.parallelism,
         }
     }
 
@@ -101,6 +108,17 @@ where
         self.then(Inspect::new(function))
     }
 
+    /// Calls `function` with each record, and with a context that emits any number of records, at
+    /// the record's time or another, and knows the watermark and the clock. For state and timers
+    /// see [`Keyed::process`](crate::Keyed::process).
+    pub fn process<U, F>(self, function: F) -> Stream<U, Then<C, ProcessEach<T, U, F>>>
+    where
+        U: Send + 'static,
+        F: FnMut(T, &mut UnkeyedContext<U>) + Clone + Send + 'static,
+    {
+        self.then(ProcessEach::new(function))
+    }
+
     /// Gives records event times and watermarks here, in the middle of a stream, in place of those
     /// that they had. Prefer the event time of the source, which knows its splits: here there is no
     /// idleness and no alignment.
@@ -128,6 +146,17 @@ where
         self
     }
 
+    /// The task that this stream is part of runs on the first `cores` cores at most; its keys and
+    /// its state are dealt to them. It begins where the stream was last spread over the cores:
+    /// `.rebalance().parallelism(2)`, or `.key_by(..).process(..).parallelism(2)`.
+    ///
+    /// A source, and a task that takes its records where they are, cannot be told so: the job is
+    /// then refused.
+    pub fn parallelism(mut self, cores: u32) -> Self {
+        self.parallelism = Some(cores);
+        self
+    }
+
     /// A latency that the job promises; see [`Job::objective`](crate::Job::objective).
     pub fn objective(self, percentile: f64, limit: tailwater_core::Span) -> Self {
         let objective = Objective { percentile, limit };
@@ -135,17 +164,24 @@ where
         self
     }
 
+    /// An edge for what this stream will be.
+    pub(crate) fn edge<E>(&self, partition: Partition) -> Arc<Edge<E>> {
+        self.plan.borrow_mut().graph.edge(partition)
+    }
+
     /// Ends the chain with `output` and adds it to the graph.
     pub(crate) fn end<P: OutputPlan<T>>(self, output: P) -> SharedPlan {
         {
-            let graph = &mut self.plan.borrow_mut().graph;
+            let Plan { graph, defect } = &mut *self.plan.borrow_mut();
             let name = self.name.unwrap_or_else(|| {
                 let mut operators = Vec::new();
                 self.chain.describe(&mut operators);
                 let first = operators.first().map(|operator| operator.name.clone());
                 graph.unique_name(first.as_deref().unwrap_or("forward"))
             });
-            graph.add(name, self.input, self.chain, output);
+            if let Err(error) = graph.add(name, self.input, self.chain, output, self.parallelism) {
+                defect.get_or_insert(error);
+            }
         }
         self.plan
     }
@@ -202,18 +238,17 @@ where
         fresh(plan, vec![edge])
     }
 
-    /// Spreads the records over the cores in turn.
-    pub fn rebalance(self) -> Fresh<T> {
-        let edge = self.plan.borrow_mut().graph.edge(Partition::Rebalance);
-        let plan = self.end(OutboxPlan::in_turn(edge.clone()));
-        fresh(plan, vec![edge])
-    }
-
-    /// Brings all records to the first core.
-    pub fn gather(self) -> Fresh<T> {
-        let edge = self.plan.borrow_mut().graph.edge(Partition::Global);
-        let plan = self.end(OutboxPlan::to_one(edge.clone()));
-        fresh(plan, vec![edge])
+    /// A function of the user's over all records, on the first core, with state and timers: a
+    /// [`Process`] whose key is `()`.
+    pub fn process_all<P>(
+        self,
+        process: P,
+    ) -> Stream<P::Out, Then<Identity<T>, ProcessOperator<P, fn(&T)>>>
+    where
+        P: Process<In = T, State: KeyedState<Key = ()>, Out: Send + 'static>,
+    {
+        let key: fn(&T) = |_| ();
+        self.gather().then(ProcessOperator::new(key, process))
     }
 
     /// Brings all records to the first core and emits them in the order of event time, and by `key`
@@ -268,6 +303,50 @@ where
     }
 }
 
+impl<T, C> Stream<T, C>
+where
+    T: Outputs,
+    C: Operator<Out = T> + Clone,
+{
+    /// A stream for each variant of what an operator emits, in their order: its main output and its
+    /// side outputs, each of a type of its own. All of them get the watermarks and barriers.
+    ///
+    /// ```
+    /// use tailwater::prelude::*;
+    ///
+    /// /// What a check emits: readings, and beside them two sorts of complaints.
+    /// #[derive(Outputs)]
+    /// enum Checked { Reading(i64), Negative(u64), Garbled(String) }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let job = Job::new("check");
+    /// let (readings, negative, garbled) = job
+    ///     .source(from_vec(vec!["7".to_owned(), "-3".to_owned(), "x".to_owned()]))
+    ///     .unstamped()
+    ///     .map(|text| match text.parse::<i64>() {
+    ///         Ok(reading) if reading >= 0 => Checked::Reading(reading),
+    ///         Ok(reading) => Checked::Negative(reading.unsigned_abs()),
+    ///         Err(_) => Checked::Garbled(text),
+    ///     })
+    ///     .outputs();
+    /// let (numbers, debts, words) = (collect(), collect(), collect());
+    /// readings.sink(numbers.clone());
+    /// negative.sink(debts.clone());
+    /// garbled.sink(words.clone());
+    /// job.run(Local::cores(1))?;
+    /// assert_eq!(numbers.take(), [7]);
+    /// assert_eq!(debts.take(), [3]);
+    /// assert_eq!(words.take(), ["x"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn outputs(self) -> T::Streams {
+        let (output, streams) = T::Ways::open(&self.plan);
+        self.then(Map::new(T::way).hidden()).end(output);
+        T::streams(streams)
+    }
+}
+
 impl<X, C> Stream<X, C>
 where
     X: tailwater_runtime::task::fork::TwoWays + 'static,
@@ -290,9 +369,6 @@ where
 }
 
 /// A stream that starts at these edges.
-pub(crate) fn fresh<T: Record>(
-    plan: SharedPlan,
-    edges: Vec<Arc<tailwater_runtime::graph::Edge<T>>>,
-) -> Fresh<T> {
+pub(crate) fn fresh<T: Record>(plan: SharedPlan, edges: Vec<Arc<Edge<T>>>) -> Fresh<T> {
     Stream::new(plan, Arc::new(InboxPlan::new(edges)), None)
 }

@@ -1,8 +1,10 @@
 //! `#[record]` and `Describe` make a struct or enum something that can flow through a job and be
-//! kept as state; `#[keyed_state]` makes a struct the state of each key.
+//! kept as state; `#[keyed_state]` makes a struct the state of each key, and `Outputs` an enum the
+//! outputs of an operator.
 
 mod describe;
 mod keyed_state;
+mod outputs;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -55,6 +57,14 @@ pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn describe(item: TokenStream) -> TokenStream {
     let input = parse_macro_input!(item as DeriveInput);
     describe::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Derives `Outputs` for an enum of what an operator emits: `Stream::outputs` then gives a stream
+/// for each variant. A variant holds one record.
+#[proc_macro_derive(Outputs)]
+pub fn outputs(item: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(item as DeriveInput);
+    outputs::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
 /// Makes a struct the state of each key: its fields say what is remembered, and their names are the

@@ -11,6 +11,6 @@ pub mod route;
 mod sync;
 
 pub use channel::{Polled, Receiver, Sender, channel};
-pub use mesh::{Ends, mesh};
+pub use mesh::{Ends, mesh, mesh_of};
 pub use park::Parker;
 pub use route::Route;

@@ -1,13 +1,13 @@
-//! A mesh: a channel from every core to every core that reads.
+//! A mesh: channels from cores that write to cores that read.
 
 use crate::{Receiver, Sender, channel};
 
 /// One core's ends of a mesh.
 #[derive(Debug)]
 pub struct Ends<T> {
-    /// To each reading core, in order.
+    /// To each reading core that it is joined with, in order.
     pub senders: Vec<Sender<T>>,
-    /// From each writing core, in order; empty on a core that does not read.
+    /// From each writing core that it is joined with, in order; empty on a core that does not read.
     pub receivers: Vec<Receiver<T>>,
 }
 
@@ -15,11 +15,21 @@ pub struct Ends<T> {
 /// records. The ring from a core to itself is smaller: what it holds should stay in the core's
 /// first cache.
 pub fn mesh<T>(writers: usize, readers: usize, capacity: usize) -> Vec<Ends<T>> {
+    mesh_of(writers, readers, capacity, |_, _| true)
+}
+
+/// The channels of a [`mesh`] from a writer to a reader that are `joined`, and no others.
+pub fn mesh_of<T>(
+    writers: usize,
+    readers: usize,
+    capacity: usize,
+    joined: impl Fn(usize, usize) -> bool,
+) -> Vec<Ends<T>> {
     let cores = writers.max(readers);
     let mut ends: Vec<_> =
         (0..cores).map(|_| Ends { senders: Vec::new(), receivers: Vec::new() }).collect();
     for writer in 0..writers {
-        for reader in 0..readers {
+        for reader in (0..readers).filter(|reader| joined(writer, *reader)) {
             let own = writer == reader;
             let capacity = if own { capacity.min(OWN_CAPACITY_MAX) } else { capacity };
             let (sender, receiver) = channel(capacity);

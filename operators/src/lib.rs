@@ -25,7 +25,10 @@ pub mod window;
 pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
 pub use operator::{Collect, Description, Operator, OperatorContext};
-pub use process::{Context, Process, ProcessOperator};
+pub use process::{
+    BroadcastOperator, BroadcastProcess, CoProcess, Context, Process, ProcessEach, ProcessOperator,
+    UnkeyedContext,
+};
 pub use sink::{Prepared, Restored, Sink, SinkContext, SinkWriter};
 pub use source::{Polled, Source, SourceContext, SplitPosition, SplitReader, Waker};
 pub use watermarks::{Aligned, WatermarkGenerator, Watermarks};

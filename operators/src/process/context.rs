@@ -1,7 +1,9 @@
 //! What a callback may do beside reading and changing state: emit, set timers, ask for the time.
 
-use tailwater_core::{Stamped, Timestamp};
+use tailwater_core::{Error, Stamped, Timestamp};
 use tailwater_state::keyed::{Domain, Now};
+
+use crate::Collect;
 
 /// Output, timers and clocks for one callback.
 ///
@@ -12,7 +14,6 @@ pub struct Context<Out> {
     pub(super) namespace: i64,
     pub(super) watermark: Timestamp,
     pub(super) now: Now,
-    /// A second kind of output would have a list of its own here.
     pub(super) output: Vec<Stamped<Out>>,
     pub(super) requests: Vec<Request>,
     pub(super) error: Option<Cause>,
@@ -126,6 +127,17 @@ impl<Out> Context<Out> {
     /// Takes a timer of a namespace back.
     pub fn delete(&mut self, domain: Domain, namespace: i64, time: Timestamp) {
         self.requests.push(Request { what: What::Delete, namespace, time, domain });
+    }
+
+    /// Hands on what a callback of the operator `name` emitted, and how it failed.
+    #[inline]
+    pub(super) fn hand_on(&mut self, name: &str, out: &mut impl Collect<Out>) {
+        if !self.output.is_empty() {
+            out.batch(&mut self.output);
+        }
+        if let Some(cause) = self.error.take() {
+            out.fail(Error::user(name, self.at, cause));
+        }
     }
 
     /// Ends the job with an error.

@@ -38,17 +38,25 @@
 //! # Ok::<(), tailwater_core::Error>(())
 //! ```
 
+mod broadcast;
 mod context;
 mod operator;
+mod two_input;
+mod unkeyed;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_input_tests;
 
 use tailwater_core::Timestamp;
 use tailwater_state::keyed::KeyedState;
 
+pub use broadcast::{BroadcastOperator, BroadcastProcess, KeyedSide, SharedState};
 pub use context::Context;
 pub use operator::ProcessOperator;
+pub use two_input::{CoProcess, TwoInputs};
+pub use unkeyed::{ProcessEach, UnkeyedContext};
 
 /// What happens to the records of a key. Each core has a clone of its own, which sees many keys:
 /// what is to be remembered belongs into the state, not into fields.

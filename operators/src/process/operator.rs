@@ -1,6 +1,6 @@
 //! The operator that runs a [`Process`]: enters the key, calls, and hands on what came of it.
 
-use tailwater_core::{Error, Key, Result, Stamped, Timestamp, stable_hash};
+use tailwater_core::{Key, Result, Stamped, Timestamp, stable_hash};
 use tailwater_state::keyed::{Domain, KeyedState, Now, Timer, Timers};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, TrackedState};
 
@@ -17,16 +17,19 @@ const TIMERS_MAX: usize = 256;
 /// Entries that the sweep of expired state looks at in a round.
 const SWEEP_MAX: usize = 128;
 
-type KeyOf<P> = <<P as Process>::State as KeyedState>::Key;
+pub(super) type KeyOf<P> = <<P as Process>::State as KeyedState>::Key;
 
 /// Runs a [`Process`] on the records of each key; `F` reads the key.
 pub struct ProcessOperator<P: Process, F> {
-    name: String,
+    pub(super) name: String,
+    /// The name that it has without one of the user's, and what it is.
+    type_name: String,
+    kind: &'static str,
     key_of: F,
-    process: P,
+    pub(super) process: P,
     opened: Option<Opened<P>>,
-    watermark: Timestamp,
-    clock: Timestamp,
+    pub(super) watermark: Timestamp,
+    pub(super) clock: Timestamp,
     /// The watermark whose timers are firing.
     pending: Option<Timestamp>,
     context: Context<P::Out>,
@@ -43,12 +46,15 @@ struct Opened<P: Process> {
 impl<P: Process, F> ProcessOperator<P, F> {
     /// Runs `process` with the key that `key_of` gives. It is named for the type of the process.
     pub fn new(key_of: F, process: P) -> Self {
-        Self::under_name(short_type_name::<P>(), key_of, process)
+        Self::of_kind("process", short_type_name::<P>(), key_of, process)
     }
 
-    fn under_name(name: String, key_of: F, process: P) -> Self {
+    /// The same of another kind, and named for another type.
+    pub(super) fn of_kind(kind: &'static str, name: String, key_of: F, process: P) -> Self {
         Self {
+            type_name: name.clone(),
             name,
+            kind,
             key_of,
             process,
             opened: None,
@@ -126,18 +132,14 @@ fn hand_on<K: Key, T>(
             What::Delete => timers.delete(&timer),
         }
     }
-    if !context.output.is_empty() {
-        out.batch(&mut context.output);
-    }
-    if let Some(cause) = context.error.take() {
-        out.fail(Error::user(name, context.at, cause));
-    }
+    context.hand_on(name, out);
 }
 
 /// A prototype is cloned to each core: its functions, not what it has seen.
 impl<P: Process, F: Clone> Clone for ProcessOperator<P, F> {
     fn clone(&self) -> Self {
-        Self::under_name(self.name.clone(), self.key_of.clone(), self.process.clone())
+        let (type_name, key_of) = (self.type_name.clone(), self.key_of.clone());
+        Self::of_kind(self.kind, type_name, key_of, self.process.clone()).named(&self.name)
     }
 }
 
@@ -268,11 +270,11 @@ where
     }
 
     fn describe(&self, into: &mut Vec<Description>) {
-        let detail = if self.name == short_type_name::<P>() {
-            "process".to_owned()
+        let detail = if self.name == self.type_name {
+            self.kind.to_owned()
         } else {
-            format!("process {}", short_type_name::<P>())
+            format!("{} {}", self.kind, self.type_name)
         };
-        into.push(Description::new(&self.name, detail));
+        into.push(Description::stateful(&self.name, detail));
     }
 }

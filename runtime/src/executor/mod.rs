@@ -102,6 +102,7 @@ impl Shared {
         TaskContext {
             core,
             cores: self.placement.cores,
+            task_cores: self.placement.cores,
             key_groups: self.key_groups,
             counters: self.counters.clone(),
             clock: self.clock.clone(),

@@ -1,30 +1,30 @@
 //! Edges of the graph with the type of their records: where the ends of the rings are kept until
 //! the cores take them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_core::{Key, Record, Result};
-use tailwater_network::{Ends, Receiver, Route, Sender, mesh};
+use tailwater_core::{Record, Result};
+use tailwater_network::{Ends, Receiver, Sender, mesh_of};
 
-use super::Partition;
+use super::routes::{CustomRouters, KeyRouters, MakeRouter, Only, Shuffles, ToAll, Turns};
+use super::{Partition, Reach};
 use crate::task::inbox::Inbox;
-use crate::task::outbox::{ByKey, InTurn, Outbox, Router, ToOne};
+use crate::task::outbox::Outbox;
 use crate::task::{Input, InputPlan, OutputPlan, TaskContext, Undertaking};
 
 /// An edge that carries records of type `T`.
 pub struct Edge<T> {
     id: usize,
     partition: Partition,
-    /// Set when its writer turns out to run on the first core only.
-    one_writer: Arc<AtomicBool>,
+    /// Which cores write and read it; settled while the graph is built.
+    reach: Arc<Reach>,
     /// Made when the first core asks; each core takes its own.
     ends: Mutex<Option<Vec<Ends<T>>>>,
 }
 
 impl<T> Edge<T> {
-    pub(super) fn new(id: usize, partition: Partition, one_writer: Arc<AtomicBool>) -> Self {
-        Self { id, partition, one_writer, ends: Mutex::new(None) }
+    pub(super) fn new(id: usize, partition: Partition, reach: Arc<Reach>) -> Self {
+        Self { id, partition, reach, ends: Mutex::new(None) }
     }
 
     /// Forgets the rings of an earlier attempt of the job.
@@ -34,16 +34,12 @@ impl<T> Edge<T> {
 
     fn ends<R>(&self, context: &TaskContext, take: impl FnOnce(&mut Ends<T>) -> R) -> R {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let (cores, capacity) = (context.cores as usize, context.ring_capacity);
-        // Settled while the graph was built, long before the threads of the cores were started. A
-        // ring that nobody writes would never end.
-        let writers = if self.one_writer.load(Ordering::Relaxed) { 1 } else { cores };
         let ends = ends.get_or_insert_with(|| {
-            let mut ends: Vec<Ends<T>> = match self.partition {
-                Partition::Forward => (0..writers).flat_map(|_| mesh(1, 1, capacity)).collect(),
-                Partition::Global => mesh(writers, 1, capacity),
-                Partition::ByKey | Partition::Rebalance => mesh(writers, cores, capacity),
-            };
+            // A ring that nobody writes would never end.
+            let (writers, readers) = self.reach.of(context.cores);
+            let joined = |writer, reader| self.partition.joins(writer, reader, (writers, readers));
+            let mut ends = mesh_of(writers, readers, context.ring_capacity, joined);
+            let cores = context.cores as usize;
             ends.resize_with(cores, || Ends { senders: Vec::new(), receivers: Vec::new() });
             ends
         });
@@ -56,10 +52,14 @@ impl<T> Edge<T> {
 
     fn take_senders(&self, context: &TaskContext) -> Vec<Sender<T>> {
         let mut senders = self.ends(context, |ends| std::mem::take(&mut ends.senders));
-        if context.parking && self.partition != Partition::Forward {
-            for (core, sender) in senders.iter_mut().enumerate() {
+        if context.parking {
+            let (writers, readers) = self.reach.of(context.cores);
+            let own = context.core as usize;
+            let targets = (0..readers)
+                .filter(|reader| self.partition.joins(own, *reader, (writers, readers)));
+            for (core, sender) in targets.zip(&mut senders) {
                 // A core need not wake itself.
-                if core as u32 != context.core
+                if core != own
                     && let Some(parker) = context.control.parker(core as u32)
                 {
                     sender.wake_with(parker);
@@ -108,74 +108,52 @@ pub struct OutboxPlan<T, M> {
     router: M,
 }
 
-/// Makes an edge's router on each core.
-pub trait MakeRouter<T>: Send + Sync + 'static {
-    /// The router.
-    type Router: Router<T>;
-
-    /// The router for a core.
-    fn make(&self, context: &TaskContext) -> Self::Router;
-}
-
-/// Makes [`ByKey`]. The closure is behind a mutex because it is `Send` and is cloned from several
-/// threads.
-pub struct KeyRouters<F>(Mutex<F>);
-
-impl<T, K: Key, F> MakeRouter<T> for KeyRouters<F>
-where
-    F: FnMut(&T) -> K + Clone + Send + 'static,
-{
-    type Router = ByKey<F>;
-
-    fn make(&self, context: &TaskContext) -> ByKey<F> {
-        let key = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ByKey::new(key, Route::new(context.key_groups, context.cores))
-    }
-}
-
-/// Makes [`ToOne`]: to the own core on a forward edge, to the first on a global one.
-pub struct OneRouter;
-
-impl<T> MakeRouter<T> for OneRouter {
-    type Router = ToOne;
-
-    fn make(&self, _: &TaskContext) -> ToOne {
-        ToOne(0)
-    }
-}
-
-/// Makes [`InTurn`].
-pub struct TurnRouters;
-
-impl<T> MakeRouter<T> for TurnRouters {
-    type Router = InTurn;
-
-    fn make(&self, context: &TaskContext) -> InTurn {
-        InTurn::new(context.core as usize, context.cores as usize)
-    }
-}
-
 impl<T, F> OutboxPlan<T, KeyRouters<F>> {
     /// Writes a by-key edge.
     pub fn by_key(edge: Arc<Edge<T>>, key: F) -> Self {
         assert_eq!(edge.partition, Partition::ByKey);
-        Self { edge, router: KeyRouters(Mutex::new(key)) }
+        Self { edge, router: KeyRouters::new(key) }
     }
 }
 
-impl<T> OutboxPlan<T, OneRouter> {
+impl<T> OutboxPlan<T, Only> {
     /// Writes a forward or a global edge.
     pub fn to_one(edge: Arc<Edge<T>>) -> Self {
         assert!(matches!(edge.partition, Partition::Forward | Partition::Global));
-        Self { edge, router: OneRouter }
+        Self { edge, router: Only }
     }
 }
 
-impl<T> OutboxPlan<T, TurnRouters> {
-    /// Writes a rebalancing edge.
+impl<T> OutboxPlan<T, Turns> {
+    /// Writes an edge whose readers are served in turn: all of them, or those that a rescaling edge
+    /// joins a writer with.
     pub fn in_turn(edge: Arc<Edge<T>>) -> Self {
-        assert_eq!(edge.partition, Partition::Rebalance);
-        Self { edge, router: TurnRouters }
+        assert!(matches!(edge.partition, Partition::Rebalance | Partition::Rescale));
+        Self { edge, router: Turns }
+    }
+}
+
+impl<T> OutboxPlan<T, ToAll> {
+    /// Writes a broadcasting edge.
+    pub fn to_all(edge: Arc<Edge<T>>) -> Self {
+        assert_eq!(edge.partition, Partition::Broadcast);
+        Self { edge, router: ToAll }
+    }
+}
+
+impl<T> OutboxPlan<T, Shuffles> {
+    /// Writes a shuffling edge.
+    pub fn shuffled(edge: Arc<Edge<T>>, seed: u64) -> Self {
+        assert_eq!(edge.partition, Partition::Shuffle);
+        Self { edge, router: Shuffles { seed } }
+    }
+}
+
+impl<T, F> OutboxPlan<T, CustomRouters<F>> {
+    /// Writes an edge whose cores `choose` chooses.
+    pub fn custom(edge: Arc<Edge<T>>, choose: F) -> Self {
+        assert_eq!(edge.partition, Partition::Custom);
+        Self { edge, router: CustomRouters::new(choose) }
     }
 }
 
@@ -187,6 +165,8 @@ impl<T: Record, M: MakeRouter<T>> OutputPlan<T> for OutboxPlan<T, M> {
     }
 
     fn open(&self, _: &str, context: &TaskContext) -> Result<Self::Output> {
-        Ok(Outbox::new(self.edge.take_senders(context), self.router.make(context)))
+        let senders = self.edge.take_senders(context);
+        let router = self.router.make(context, senders.len());
+        Ok(Outbox::new(senders, router))
     }
 }

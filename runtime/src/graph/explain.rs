@@ -1,9 +1,7 @@
 //! The graph told to people and programs: text, DOT, JSON.
 
-use std::fmt::Write;
-use std::sync::atomic::Ordering;
-
 use serde::Serialize;
+use std::fmt::Write;
 
 use super::{EdgeInfo, Graph, Node, Partition};
 
@@ -72,15 +70,14 @@ impl Node {
 
 impl Graph {
     fn node_cores(&self, node: &Node, cores: u32) -> u32 {
-        if node.single_core { 1 } else { cores }
+        node.cores_max.min(cores)
     }
 
     fn rings(&self, edge: &EdgeInfo, cores: u32) -> u32 {
-        let writers = if edge.one_writer.load(Ordering::Relaxed) { 1 } else { cores };
-        match edge.partition {
-            Partition::Forward | Partition::Global => writers,
-            Partition::ByKey | Partition::Rebalance => writers * cores,
-        }
+        let (writers, readers) = edge.reach.of(cores);
+        let joins = |writer, reader| edge.partition.joins(writer, reader, (writers, readers));
+        let rings = (0..writers).map(|writer| (0..readers).filter(|r| joins(writer, *r)).count());
+        rings.sum::<usize>() as u32
     }
 
     /// One paragraph a node, with what it reads and from whom.
@@ -91,11 +88,15 @@ impl Graph {
             writeln!(text, "job {} on {cores} core{plural}, {key_groups} key groups", self.name);
         for (id, node) in self.nodes.iter().enumerate() {
             let on = self.node_cores(node, cores);
-            let on = if on == cores { "every core".to_owned() } else { "core 0".to_owned() };
+            let on = match on {
+                _ if on == cores => "every core".to_owned(),
+                1 => "core 0".to_owned(),
+                _ => format!("cores 0 to {}", on - 1),
+            };
             let _ = writeln!(text, "\n[{id}] {}, on {on}", node.name);
             for edge in self.edges.iter().filter(|edge| edge.to == Some(id)) {
                 if let Some(from) = edge.from {
-                    let partition = partition_name(edge.partition);
+                    let partition = edge.partition.name();
                     let rings = self.rings(edge, cores);
                     let _ = writeln!(
                         text,
@@ -127,7 +128,7 @@ impl Graph {
         }
         for edge in &self.edges {
             if let (Some(from), Some(to)) = (edge.from, edge.to) {
-                let label = format!("{} {}", partition_name(edge.partition), edge.records);
+                let label = format!("{} {}", edge.partition.name(), edge.records);
                 let _ = writeln!(dot, "  n{from} -> n{to} [label=\"{}\"];", escape(&label));
             }
         }
@@ -159,15 +160,6 @@ impl Graph {
             edges: edges.collect(),
         };
         serde_json::to_string_pretty(&explained).unwrap_or_default()
-    }
-}
-
-fn partition_name(partition: Partition) -> &'static str {
-    match partition {
-        Partition::Forward => "forward",
-        Partition::ByKey => "by key",
-        Partition::Global => "to core 0",
-        Partition::Rebalance => "in turn",
     }
 }
 

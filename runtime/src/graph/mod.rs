@@ -2,13 +2,13 @@
 
 pub mod edge;
 pub mod explain;
+pub mod routes;
 
 use std::any::type_name;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use serde::Serialize;
 use tailwater_core::{Error, Result};
 use tailwater_operators::{Description, Operator};
 use tailwater_state::snapshot::operator_id;
@@ -18,20 +18,7 @@ use crate::task::stage::{StagePlan, TaskPlan};
 use crate::task::{InputPlan, OutputPlan, Undertaking};
 
 pub use edge::{Edge, InboxPlan, OutboxPlan};
-
-/// How the records of an edge are spread over the cores that read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Partition {
-    /// Each core reads its own.
-    Forward,
-    /// To the core that owns the key.
-    ByKey,
-    /// All to the first core.
-    Global,
-    /// To each core in turn.
-    Rebalance,
-}
+pub use routes::{Partition, Reach};
 
 /// A task of the job, before it is put onto cores.
 pub struct Node {
@@ -43,8 +30,8 @@ pub struct Node {
     pub is_source: bool,
     /// The sink that its output goes to, if it leaves the job.
     pub sink: Option<String>,
-    /// Whether it runs on the first core only.
-    pub single_core: bool,
+    /// The most cores that it runs on, the first ones.
+    pub cores_max: u32,
     pub(crate) plan: Box<dyn TaskPlan>,
 }
 
@@ -57,8 +44,8 @@ pub struct EdgeInfo {
     pub to: Option<usize>,
     /// How its records are spread.
     pub partition: Partition,
-    /// Whether its writer runs on the first core only.
-    pub one_writer: Arc<AtomicBool>,
+    /// Which cores write and read it.
+    pub reach: Arc<Reach>,
     /// The type of its records, without its path.
     pub records: String,
 }
@@ -105,25 +92,31 @@ impl Graph {
 
     /// A new edge; the nodes at its ends are known when they are added.
     pub fn edge<T>(&mut self, partition: Partition) -> Arc<Edge<T>> {
-        let one_writer = Arc::new(AtomicBool::new(false));
+        let reach = Arc::new(Reach::new(partition));
         self.edges.push(EdgeInfo {
-            one_writer: one_writer.clone(),
+            reach: reach.clone(),
             from: None,
             to: None,
             partition,
             records: explain::short_name(type_name::<T>()),
         });
-        Arc::new(Edge::new(self.edges.len() - 1, partition, one_writer))
+        Arc::new(Edge::new(self.edges.len() - 1, partition, reach))
     }
 
-    /// Adds a chain between its two ends under a name from [`unique_name`](Graph::unique_name).
+    /// Adds a chain between its two ends under a name from [`unique_name`](Graph::unique_name). It
+    /// runs on the first `parallelism` cores, or where its input leads where that is `None`.
+    ///
+    /// # Errors
+    /// When its input cannot lead to so many cores.
     pub fn add<C, P>(
         &mut self,
         name: Arc<str>,
         input: Arc<dyn InputPlan<C::In>>,
         chain: C,
         output: P,
-    ) where
+        parallelism: Option<u32>,
+    ) -> Result<()>
+    where
         C: Operator + Clone,
         P: OutputPlan<C::Out>,
     {
@@ -132,29 +125,66 @@ impl Graph {
         for &edge in &inputs {
             self.edges[edge].to = Some(node);
         }
-        let on_one_core = |&edge: &usize| {
-            let EdgeInfo { partition, one_writer, .. } = &self.edges[edge];
-            *partition == Partition::Global
-                || (*partition == Partition::Forward && one_writer.load(Ordering::Relaxed))
-        };
-        let single_core = !inputs.is_empty() && inputs.iter().all(on_one_core);
+        let cores_max = self.settle_readers(&name, &inputs, parallelism)?;
         for edge in output.edges() {
             self.edges[edge].from = Some(node);
-            self.edges[edge].one_writer.store(single_core, Ordering::Relaxed);
+            self.edges[edge].reach.writers.store(cores_max, Ordering::Relaxed);
         }
         let mut operators = Vec::new();
         chain.describe(&mut operators);
         let sink = output.sink_name();
         let plan = StagePlan::new(input, chain, output);
-        let plan = if single_core { plan.on_one_core() } else { plan };
+        let plan = plan.on_cores(cores_max);
         self.nodes.push(Node {
             name,
             operators,
             is_source: inputs.is_empty(),
             sink,
-            single_core,
+            cores_max,
             plan: Box::new(plan),
         });
+        Ok(())
+    }
+
+    /// Tells the edges that a task reads on which cores it runs; on how many at most.
+    fn settle_readers(
+        &self,
+        name: &str,
+        inputs: &[usize],
+        parallelism: Option<u32>,
+    ) -> Result<u32> {
+        let refuse = |why: &str| {
+            let wanted = parallelism.unwrap_or(u32::MAX);
+            let why = format!("`{name}` cannot run on {wanted} cores: {why}");
+            Err(Error::configuration(why))
+        };
+        if parallelism == Some(0) {
+            return refuse("it needs at least one");
+        }
+        if inputs.is_empty() && parallelism.is_some() {
+            return refuse(
+                "a source runs on every core; bring its records to fewer with `.rebalance()` or \
+                 `.rescale()`, and say it there",
+            );
+        }
+        let mut cores_max = if inputs.is_empty() { u32::MAX } else { 0 };
+        for &edge in inputs {
+            let EdgeInfo { partition, reach, .. } = &self.edges[edge];
+            let readers = match partition {
+                Partition::Forward => reach.writers.load(Ordering::Relaxed),
+                Partition::Global => 1,
+                _ => parallelism.unwrap_or(u32::MAX),
+            };
+            if parallelism.is_some_and(|wanted| wanted != readers) {
+                return refuse(
+                    "its input stays on the cores where it is; bring it to others before with \
+                     `.rebalance()`, `.rescale()` or `.key_by(..)`",
+                );
+            }
+            reach.readers.store(readers, Ordering::Relaxed);
+            cores_max = cores_max.max(readers);
+        }
+        Ok(cores_max)
     }
 
     /// Refuses a graph with loose ends, and lets every input look at what it will read. Each

@@ -1,4 +1,7 @@
-//! Output ends that lead to two streams: one of two, or both.
+//! Output ends that lead to several streams: one of two, both, or none; one of many is a fork whose
+//! second way is a fork.
+
+use std::convert::Infallible;
 
 use tailwater_core::{Control, Either, Error, Result, Timestamp};
 use tailwater_operators::{Collect, Fired};
@@ -122,6 +125,54 @@ where
     fn open(&self, task: &str, context: &TaskContext) -> Result<Self::Output> {
         let (first, second) = (self.first.open(task, context)?, self.second.open(task, context)?);
         Ok(Fork { first, second })
+    }
+}
+
+/// The way that no value goes: the last one of a fork of forks.
+pub struct Nowhere;
+
+impl Collect<Infallible> for Nowhere {
+    fn record(&mut self, _: Timestamp, value: Infallible) {
+        match value {}
+    }
+
+    fn watermark(&mut self, _: Timestamp) {}
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Nothing is emitted here, so nothing fails here.
+    fn fail(&mut self, _: Error) {}
+}
+
+impl Output<Infallible> for Nowhere {
+    fn control(&mut self, _: Control) -> Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn take_failure(&mut self) -> Option<Error> {
+        None
+    }
+}
+
+/// How [`Nowhere`] is made.
+pub struct NowherePlan;
+
+impl OutputPlan<Infallible> for NowherePlan {
+    type Output = Nowhere;
+
+    fn edges(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn open(&self, _: &str, _: &TaskContext) -> Result<Nowhere> {
+        Ok(Nowhere)
     }
 }
 

@@ -76,6 +76,8 @@ pub struct TaskContext {
     pub core: u32,
     /// How many cores run the job.
     pub cores: u32,
+    /// On how many of them, the first ones, the task runs.
+    pub task_cores: u32,
     /// How keys fall into key groups.
     pub key_groups: KeyGroups,
     /// Named counts of the job.
@@ -130,7 +132,7 @@ impl TaskContext {
     pub fn operator_context(&self) -> OperatorContext {
         OperatorContext {
             core: self.core,
-            cores: self.cores,
+            cores: self.task_cores,
             key_groups: self.key_groups,
             counters: self.counters.clone(),
             state: self.state.clone(),

@@ -1,6 +1,6 @@
 //! The output end that writes rings: routes each record to its core and publishes in batches.
 
-use tailwater_core::{Control, Error, Key, Result, Stamped, Timestamp, stable_hash};
+use tailwater_core::{Control, Error, Key, Random, Result, Stamped, Timestamp, stable_hash};
 use tailwater_network::{Route, Sender};
 use tailwater_operators::{Collect, blame};
 
@@ -11,6 +11,9 @@ const OVERFLOW_MAX: usize = 256;
 
 /// Decides which of an edge's cores a record goes to.
 pub trait Router<T>: 'static {
+    /// Whether every core gets a copy; `route` is then not asked.
+    const TO_ALL: bool = false;
+
     /// The index of the core among the senders.
     fn route(&mut self, at: Timestamp, value: &T) -> usize;
 
@@ -84,6 +87,62 @@ impl<T> Router<T> for InTurn {
     }
 }
 
+/// To every core.
+pub struct Everywhere;
+
+impl<T> Router<T> for Everywhere {
+    const TO_ALL: bool = true;
+
+    fn route(&mut self, _: Timestamp, _: &T) -> usize {
+        0
+    }
+}
+
+/// To a core that is drawn.
+pub struct Shuffled {
+    random: Random,
+    cores: u64,
+}
+
+impl Shuffled {
+    /// Draws one of so many cores, the same ones from the same seed.
+    pub fn new(seed: u64, cores: usize) -> Self {
+        Self { random: Random::from_seed(seed), cores: cores as u64 }
+    }
+}
+
+impl<T> Router<T> for Shuffled {
+    #[inline]
+    fn route(&mut self, _: Timestamp, _: &T) -> usize {
+        self.random.below(self.cores) as usize
+    }
+}
+
+/// To the core that the user names.
+pub struct Chosen<F> {
+    choose: F,
+    cores: usize,
+}
+
+impl<F> Chosen<F> {
+    /// Asks `choose` for one of so many cores.
+    pub fn new(choose: F, cores: usize) -> Self {
+        Self { choose, cores }
+    }
+}
+
+impl<T, F: FnMut(&T, usize) -> usize + 'static> Router<T> for Chosen<F> {
+    #[inline]
+    fn route(&mut self, at: Timestamp, value: &T) -> usize {
+        let cores = self.cores;
+        blame::blame("partition_custom", at, || {
+            let core = (self.choose)(value, cores);
+            assert!(core < cores, "core {core} was chosen, and there are {cores}, from 0");
+            core
+        })
+    }
+}
+
 /// The rings that a task writes on one core.
 pub struct Outbox<T, R> {
     senders: Vec<Sender<T>>,
@@ -104,15 +163,26 @@ impl<T, R> Outbox<T, R> {
     }
 }
 
-impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
+impl<T: Clone, R: Router<T>> Collect<T> for Outbox<T, R> {
     #[inline]
     fn record(&mut self, at: Timestamp, value: T) {
+        if R::TO_ALL {
+            if let Some((last, others)) = self.senders.split_last_mut() {
+                others.iter_mut().for_each(|sender| sender.send(at, value.clone()));
+                last.send(at, value);
+            }
+            return;
+        }
         let core = self.router.route(at, &value);
         self.senders[core].send(at, value);
     }
 
     #[inline]
     fn batch(&mut self, batch: &mut Vec<Stamped<T>>) {
+        if R::TO_ALL {
+            let records = batch.drain(..);
+            return records.for_each(|Stamped { at, value }| self.record(at, value));
+        }
         if let Some(core) = self.router.only() {
             return self.senders[core].send_all(batch);
         }
@@ -150,7 +220,7 @@ impl<T, R: Router<T>> Collect<T> for Outbox<T, R> {
     }
 }
 
-impl<T, R: Router<T>> Output<T> for Outbox<T, R> {
+impl<T: Clone, R: Router<T>> Output<T> for Outbox<T, R> {
     fn control(&mut self, control: Control) -> Result<()> {
         if self.has_ended {
             return Ok(());

@@ -266,7 +266,7 @@ impl<S> SinkPlan<S> {
         let mut restored = Restored { checkpoint, transactions: Vec::new() };
         if restoring.has(&operator, TRANSACTIONS) {
             let single = self.sink.single_writer();
-            let place = if single { (0, 1) } else { (context.core, context.cores) };
+            let place = if single { (0, 1) } else { (context.core, context.task_cores) };
             restored.transactions = restoring.read(task, place, context.key_groups, |reader| {
                 reader.operator(&sink, |reader| reader.list(TRANSACTIONS))
             })?;

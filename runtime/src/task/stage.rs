@@ -211,20 +211,21 @@ pub struct StagePlan<C: Operator, P> {
     input: Arc<dyn InputPlan<C::In>>,
     /// Behind a mutex because a chain is `Send` and is cloned from several threads.
     chain: Mutex<C>,
-    on_one_core: bool,
+    /// The most cores that it runs on.
+    cores_max: u32,
     output: P,
 }
 
 impl<C: Operator, P> StagePlan<C, P> {
     /// A chain between two ends.
     pub fn new(input: Arc<dyn InputPlan<C::In>>, chain: C, output: P) -> Self {
-        Self { input, chain: Mutex::new(chain), on_one_core: false, output }
+        Self { input, chain: Mutex::new(chain), cores_max: u32::MAX, output }
     }
 
-    /// The same plan of a task that runs on one core only, which owns all key groups.
+    /// The same plan of a task that runs on the first cores only, which own all key groups.
     #[must_use]
-    pub fn on_one_core(self) -> Self {
-        Self { on_one_core: true, ..self }
+    pub fn on_cores(self, cores_max: u32) -> Self {
+        Self { cores_max, ..self }
     }
 }
 
@@ -256,7 +257,9 @@ where
         let Some(input) = self.input.open(context)? else { return Ok(None) };
         // A panic while a prototype is cloned fails the job; the prototype itself stays as it was.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let place = if self.on_one_core { (0, 1) } else { (context.core, context.cores) };
+        let task_cores = self.cores_max.min(context.cores);
+        let context = &TaskContext { task_cores, ..context.clone() };
+        let place = (context.core, task_cores);
         let mut operator_context: OperatorContext = context.operator_context();
         let groups = context.key_groups.range(place.0, place.1);
         operator_context.state = operator_context.state.for_groups(groups);

@@ -169,7 +169,12 @@ fn share(stored: &StoredValues, core: u32, cores: u32) -> Vec<&Vec<u8>> {
     let old = stored.cores.len();
     match stored.spread {
         Spread::Union => stored.cores.iter().flatten().collect(),
-        Spread::Broadcast => stored.cores.get(core % old.max(1)).into_iter().flatten().collect(),
+        Spread::Broadcast => {
+            // An operator that ran on some of the cores wrote on the first ones only.
+            let wrote = |items: &Vec<_>| !items.is_empty();
+            let writers = stored.cores.iter().rposition(wrote).map_or(1, |last| last + 1);
+            stored.cores.get(core % writers).into_iter().flatten().collect()
+        }
         Spread::Split if cores == old => stored.cores[core].iter().collect(),
         Spread::Split => {
             let all: Vec<_> = stored.cores.iter().flatten().collect();
