@@ -41,8 +41,8 @@ where
     ///     type State = Open;
     ///     type Out = (u32, i64);
     ///
-    ///     fn on_left(&mut self, order: Self::Left, open: &mut Open, ctx: &mut Context<Self::Out>) {
-    ///         *open.ordered.or_default() += order.1;
+    ///     fn on_left(&mut self, sold: Self::Left, open: &mut Open, ctx: &mut Context<Self::Out>) {
+    ///         *open.ordered.or_default() += sold.1;
     ///         ctx.event_timer(Timestamp(0));
     ///     }
     ///
