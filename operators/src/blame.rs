@@ -4,7 +4,7 @@
 //! costs nothing; when a panic unwinds through it, it leaves the name and the event time for the
 //! task to report.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use tailwater_core::Timestamp;
 
@@ -12,17 +12,39 @@ thread_local! {
     static BLAMED: RefCell<Option<(String, Timestamp)>> = const { RefCell::new(None) };
 }
 
-struct Guard<'a> {
+/// Stands around calls of user code for one record after another; to be [acquitted](Blamed::acquit)
+/// when all have returned.
+pub struct Blamed<'a> {
     operator: &'a str,
-    at: Timestamp,
+    at: Cell<Timestamp>,
 }
 
-impl Drop for Guard<'_> {
+impl<'a> Blamed<'a> {
+    /// Blames `operator` from here on.
+    #[inline(always)]
+    pub fn new(operator: &'a str) -> Self {
+        Self { operator, at: Cell::new(Timestamp::NONE) }
+    }
+
+    /// What is called next is called for the record at `at`.
+    #[inline(always)]
+    pub fn at(&self, at: Timestamp) {
+        self.at.set(at);
+    }
+
+    /// Nobody is to blame.
+    #[inline(always)]
+    pub fn acquit(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Blamed<'_> {
     #[cold]
     fn drop(&mut self) {
         BLAMED.with_borrow_mut(|blamed| {
             // The innermost guard unwinds first and knows best.
-            blamed.get_or_insert_with(|| (self.operator.to_owned(), self.at));
+            blamed.get_or_insert_with(|| (self.operator.to_owned(), self.at.get()));
         });
     }
 }
@@ -30,9 +52,10 @@ impl Drop for Guard<'_> {
 /// Calls user code on behalf of `operator` for the record at `at`.
 #[inline(always)]
 pub fn blame<R>(operator: &str, at: Timestamp, user_code: impl FnOnce() -> R) -> R {
-    let guard = Guard { operator, at };
+    let guard = Blamed::new(operator);
+    guard.at(at);
     let result = user_code();
-    std::mem::forget(guard);
+    guard.acquit();
     result
 }
 

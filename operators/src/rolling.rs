@@ -30,7 +30,7 @@ pub use steps::{
     CheckedSum, Extreme, FieldExtreme, FieldSum, Fold, RecordExtreme, Reduce, RollingStep,
 };
 
-use crate::blame::blame;
+use crate::blame::{Blamed, blame};
 use crate::{Collect, Description, Operator, OperatorContext};
 
 /// How many records before its turn the slot of a record is asked for: enough to hide a miss of the
@@ -167,21 +167,37 @@ impl<K, T, F: Clone, S: RollingStep<T>> Clone for Rolling<K, T, F, S> {
     }
 }
 
-impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
-    /// Takes one record in; what its key has come to.
-    #[inline(always)]
-    fn apply(&mut self, at: Timestamp, (hash, key): (u64, K), value: T) -> Result<S::State> {
-        let Self { name, step, states, .. } = self;
-        let mut value = Some(value);
-        let outcome = blame(name, at, || {
-            let state = states.get_or_insert_with(hash, key, || {
-                step.first(value.take().expect("a record is taken in once"))
-            });
-            let outcome = value.map_or(Ok(()), |value| step.next(state, value));
-            outcome.map(|()| state.clone())
-        });
-        outcome.map_err(|error| Error::user(name, at, error))
+/// Takes one record of a key in; what its key has come to.
+#[inline(always)]
+fn apply<K: Key, T, S: RollingStep<T>>(
+    step: &mut S,
+    states: &mut StateTable<K, S::State>,
+    (hash, key): (u64, K),
+    value: T,
+    emit: impl FnOnce(S::State),
+) -> Result<()> {
+    let mut value = Some(value);
+    let mut made = None;
+    let state = states.get_or_insert_with(hash, key, || {
+        let first = step.first(value.take().expect("a record is taken in once"));
+        made.insert(first).clone()
+    });
+    let Some(value) = value else {
+        emit(made.expect("a record makes a state or changes one"));
+        return Ok(());
+    };
+    if std::mem::needs_drop::<S::State>() {
+        step.next(state, value)?;
+        emit(state.clone());
+    } else {
+        // Worked on beside its slot: what was written in parts cannot be read back as a whole
+        // before it has reached the cache, and the slot may still be on its way there.
+        let mut next = state.clone();
+        step.next(&mut next, value)?;
+        *state = next.clone();
+        emit(next);
     }
+    Ok(())
 }
 
 impl<K, T, F, S> Operator for Rolling<K, T, F, S>
@@ -205,40 +221,40 @@ where
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<S::State>) {
         let key = blame(&self.name, at, || (self.key_of)(&value));
-        match self.apply(at, (stable_hash(&key), key), value) {
-            Ok(state) => out.record(at, state),
-            Err(error) => out.fail(error),
+        let Self { name, step, states, .. } = self;
+        let key = (stable_hash(&key), key);
+        let emit = |state| out.record(at, state);
+        if let Err(error) = blame(name, at, || apply(step, states, key, value, emit)) {
+            out.fail(Error::user(name, at, error));
         }
     }
 
     /// Asks for the slot of a record some records before it takes it in.
     fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
-        let mut staged = std::mem::take(&mut self.staged);
-        let mut hashes = std::mem::take(&mut self.hashes);
-        let mut results = std::mem::take(&mut self.results);
-        let Self { name, key_of, states, .. } = self;
+        let Self { name, key_of, step, states, staged, hashes, results, .. } = self;
+        let blamed = Blamed::new(name);
         staged.extend(batch.iter().map(|record| {
-            let key = blame(name, record.at, || key_of(&record.value));
-            hashes.push(stable_hash(&key));
-            key
+            blamed.at(record.at);
+            key_of(&record.value)
         }));
+        hashes.extend(staged.iter().map(stable_hash));
+        // Behind the last record there is nothing to ask for: any slot does no harm.
+        hashes.extend_from_slice(&[0; AHEAD]);
         hashes.iter().take(AHEAD).for_each(|hash| states.prefetch(*hash));
-        // Behind the last record there is nothing to ask for: its own slot again does no harm.
-        let ahead = hashes.iter().skip(AHEAD).chain(hashes.iter().rev());
-        let records = batch.drain(..).zip(staged.drain(..)).zip(&hashes).zip(ahead);
-        for (((Stamped { at, value }, key), hash), ahead) in records {
-            self.states.prefetch(*ahead);
-            match self.apply(at, (*hash, key), value) {
-                Ok(value) => results.push(Stamped { at, value }),
-                Err(error) => {
-                    out.batch(&mut results);
-                    out.fail(error);
-                }
+        results.reserve(batch.len());
+        let keys = staged.drain(..).zip(hashes.iter().zip(&hashes[AHEAD..]));
+        for (Stamped { at, value }, (key, (hash, ahead))) in batch.drain(..).zip(keys) {
+            states.prefetch(*ahead);
+            blamed.at(at);
+            let emit = |value| results.push(Stamped { at, value });
+            if let Err(error) = apply(step, states, (*hash, key), value, emit) {
+                out.batch(results);
+                out.fail(Error::user(name, at, error));
             }
         }
-        out.batch(&mut results);
+        blamed.acquit();
+        out.batch(results);
         hashes.clear();
-        (self.staged, self.hashes, self.results) = (staged, hashes, results);
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
