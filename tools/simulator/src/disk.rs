@@ -28,6 +28,9 @@ struct Content {
 
 type Inode = u64;
 
+/// Bits that rot at once: more than one, or few of them would lie where they matter.
+const BITS_ROTTEN_MAX: u64 = 8;
+
 /// A change of names that is not durable.
 #[derive(Clone, Debug)]
 enum Change {
@@ -196,7 +199,7 @@ impl SimDisk {
         self.world.trace.event("crash", &[pending.len() as u64, some as u64]);
     }
 
-    /// Changes a byte of a file, now and for good.
+    /// Changes some bits of a file, now and for good.
     pub fn rot(&self, path: &Path) {
         let state = &mut *self.lock();
         let Some(content) =
@@ -205,10 +208,12 @@ impl SimDisk {
             return;
         };
         if !content.bytes.is_empty() {
-            let at = state.random.below(content.bytes.len() as u64) as usize;
-            content.bytes[at] ^= 1 << state.random.below(8);
+            for _ in 0..=state.random.below(BITS_ROTTEN_MAX) {
+                let at = state.random.below(content.bytes.len() as u64) as usize;
+                content.bytes[at] ^= 1 << state.random.below(8);
+                self.world.trace.text("rot", &format!("{} at byte {at}", path.display()));
+            }
             content.durable.clone_from(&content.bytes);
-            self.world.trace.text("rot", &format!("{} at byte {at}", path.display()));
         }
     }
 

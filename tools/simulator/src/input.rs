@@ -29,6 +29,9 @@ pub enum Keys {
     Shared,
     /// The splits share no key: a key's records keep their order.
     OfOneSplit,
+    /// The same, with so few keys and so many records that a key has some in every checkpoint of a
+    /// long chain.
+    FewOfOneSplit,
 }
 
 /// The input of one run.
@@ -44,10 +47,19 @@ impl Input {
     /// Draws an input.
     pub fn draw(random: &mut Random, keys: Keys) -> Self {
         let splits = 1 + random.below(4) as u32;
-        let key_count_max = if random.chance(1, 3) { 200 } else { 24 };
+        let key_count_max = match keys {
+            Keys::FewOfOneSplit => 8,
+            _ if random.chance(1, 3) => 200,
+            _ => 24,
+        };
         let key_count = 1 + random.below(key_count_max) as u32;
         let disorder = if random.chance(1, 4) { 0 } else { random.below(30) as i64 * STEP };
-        let longest = 40 + random.below(160);
+        let longest = match keys {
+            Keys::FewOfOneSplit => 200 + random.below(800),
+            // Long enough for more results at once than fit anywhere.
+            _ if random.chance(1, 8) => 200 + random.below(800),
+            _ => 40 + random.below(160),
+        };
         let of_split = |split, random: &mut Random| {
             let count = 1 + random.below(longest) as u32;
             let tick = |index, random: &mut Random| {
@@ -55,7 +67,7 @@ impl Input {
                 let key = random.below(u64::from(key_count)).min(random.below(key_count.into()));
                 let key = match keys {
                     Keys::Shared => key as u32,
-                    Keys::OfOneSplit => key as u32 * splits + split,
+                    _ => key as u32 * splits + split,
                 };
                 let early = random.below(disorder as u64 + 1) as i64;
                 let at = i64::from(index) * STEP + random.below(STEP as u64) as i64 - early;

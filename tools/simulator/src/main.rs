@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 fn prepare(arguments: &Arguments) -> Result<ControlFlow<(), Settings>, String> {
     if arguments.list_jobs {
-        let names = jobs::JOBS.iter().map(|(name, _)| (*name).to_owned());
+        let names = jobs::JOBS.iter().map(|(name, ..)| (*name).to_owned());
         print(names);
         return Ok(ControlFlow::Break(()));
     }
@@ -67,7 +67,7 @@ fn prepare(arguments: &Arguments) -> Result<ControlFlow<(), Settings>, String> {
         switch_fault(Some(*fault));
     }
     if let Some(job) = &arguments.job
-        && !jobs::JOBS.iter().any(|(name, _)| name == job)
+        && !jobs::JOBS.iter().any(|(name, ..)| name == job)
     {
         return Err(format!("there is no job `{job}`: --list-jobs shows them"));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tailwater_core::Random;
 
 use crate::disk::{SimDisk, Trouble};
-use crate::jobs::{JOBS, Scenario};
+use crate::jobs::{Scenario, draw_job};
 use crate::life::{End, Life};
 use crate::store;
 use crate::swarm::Swarm;
@@ -82,9 +82,7 @@ pub fn run(seed: u64, settings: &Settings) -> Outcome {
     let mut random = Random::from_seed(seed ^ 0x7A11_3A7E_5EED_0001);
     let mut swarm_random = Random::from_seed(random.next_u64());
     let mut input_random = Random::from_seed(random.next_u64());
-    let drawn = random.below(JOBS.len() as u64) as usize;
-    let named = JOBS.iter().position(|(name, _)| Some(*name) == settings.job.as_deref());
-    let (name, draw) = JOBS[named.unwrap_or(drawn)];
+    let (name, draw) = draw_job(&mut random, settings.job.as_deref());
     let trace = if settings.verbose { Trace::verbose() } else { Trace::default() };
     let world = Arc::new(World::new(Random::from_seed(random.next_u64()), trace));
     let mut run = Run {
@@ -145,13 +143,14 @@ impl Run {
                 }
                 End::Failed(_) => {}
             }
-            if self.swarm.rot && self.random.chance(1, 2) {
-                store::rot(
-                    &self.disk,
-                    &self.world,
-                    &mut self.random,
-                    self.scenario.at_least_once(),
-                );
+            // Where results may be put out again there is more that may rot, so it often does.
+            let newest_too = self.scenario.may_repeat();
+            let rots = match newest_too {
+                true => self.random.chance(2, 3),
+                false => self.swarm.rot && self.random.chance(1, 2),
+            };
+            if rots {
+                store::rot(&self.disk, &self.world, &mut self.random, newest_too);
             }
         }
     }

@@ -55,14 +55,17 @@ pub fn rot(disk: &SimDisk, world: &World, random: &mut Random, newest_too: bool)
     let manifests: Vec<_> = sound.filter_map(|n| Manifest::read(&store, *n).ok()).collect();
     let Some((newest, older)) = manifests.split_last() else { return };
     let Some(before) = older.last() else { return };
-    let (victim, spared) = match newest_too && random.chance(1, 2) {
+    let (victim, spared) = match newest_too && random.chance(3, 4) {
         true => (newest, before),
         false => (before, newest),
     };
     let needed: BTreeSet<_> = spared.segments.iter().map(|segment| &segment.name).collect();
     let segments = victim.segments.iter().filter(|segment| !needed.contains(&segment.name));
     let mut files: Vec<String> = segments.map(|segment| segment.name.clone()).collect();
-    files.push(format!("checkpoint-{:08}.manifest", victim.checkpoint));
+    // Manifests are small: most of what rots is in segments.
+    if files.is_empty() || random.chance(1, 4) {
+        files = vec![format!("checkpoint-{:08}.manifest", victim.checkpoint)];
+    }
     let file = &files[random.below(files.len() as u64) as usize];
     disk.rot(&Path::new(DIRECTORY).join(file));
     for manifest in &manifests {

@@ -15,18 +15,12 @@ const PROCESSES: usize = 2;
 /// What is asked of the simulator: a list of deliberate bugs that is worth its name.
 const FAULTS_MIN: usize = 10;
 
-/// Bugs that no job of the simulator shows yet: none has keys that go and come back, or timers, or
-/// relies on a checkpoint that rots. Tests of their own find the first (`state/tests/faults.rs`).
-const NOT_YET: [&str; 4] =
-    ["forget-tombstone", "tombstones-after-upserts", "skip-checksum", "forget-timer"];
-
 #[test]
 fn every_fault_is_found() {
     let listed = Command::new(SIMULATOR).arg("--list-faults").output().unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     let faults: Vec<&str> =
         text.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let faults: Vec<&str> = faults.into_iter().filter(|fault| !NOT_YET.contains(fault)).collect();
     assert!(faults.len() >= FAULTS_MIN, "{faults:?}");
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

@@ -18,6 +18,9 @@ use crate::world::World;
 pub struct Fold {
     input: Arc<Input>,
     due: Lines,
+    /// Whether the newest checkpoint may rot: the one before it is taken then, and what was
+    /// committed since is put out once more.
+    may_repeat: bool,
 }
 
 #[record]
@@ -50,7 +53,8 @@ impl Fold {
             running.add(tick);
             running.line()
         });
-        Self { due: due.collect(), input: Arc::new(input) }
+        let (due, may_repeat) = (due.collect(), random.chance(1, 2));
+        Self { due, input: Arc::new(input), may_repeat }
     }
 }
 
@@ -66,11 +70,19 @@ impl Scenario for Fold {
     }
 
     fn check(&self, world: &World, _: &SimDisk, ended: bool) -> Result<(), String> {
-        self.due.check(&world.ledger.committed("out"), ended)
+        let output = world.ledger.committed("out");
+        match self.may_repeat {
+            true => self.due.check_at_least(&output, ended),
+            false => self.due.check(&output, ended),
+        }
     }
 
     fn records(&self) -> usize {
         self.input.count()
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.may_repeat
     }
 }
 

@@ -5,6 +5,7 @@ mod fold;
 mod graph;
 mod idle;
 mod ordered;
+mod process;
 mod reference;
 mod sessions;
 mod windows;
@@ -44,24 +45,45 @@ pub trait Scenario: Send + Sync {
     fn at_least_once(&self) -> bool {
         false
     }
+
+    /// Whether results may be put out again, so that the newest checkpoint may rot.
+    fn may_repeat(&self) -> bool {
+        self.at_least_once()
+    }
 }
 
 /// Draws a job's input and what it must put out.
-type Draw = fn(&mut Random) -> Box<dyn Scenario>;
+pub type Draw = fn(&mut Random) -> Box<dyn Scenario>;
 
-/// The jobs by name.
-pub const JOBS: &[(&str, Draw)] = &[
-    ("fold", |random| Box::new(fold::Fold::draw(random))),
-    ("names", |random| Box::new(fold::Names::draw(random))),
-    ("tumbling", |random| Box::new(windows::Windows::tumbling(random))),
-    ("sliding", |random| Box::new(windows::Windows::sliding(random))),
-    ("sessions", |random| Box::new(sessions::Sessions::draw(random))),
-    ("ordered", |random| Box::new(ordered::Ordered::into_ledger(random))),
-    ("file", |random| Box::new(ordered::Ordered::into_file(random))),
-    ("parts", |random| Box::new(ordered::Ordered::into_parts(random))),
-    ("idle", |random| Box::new(idle::IdleSplits::draw(random))),
-    ("graph", |random| Box::new(graph::Crossing::draw(random))),
+/// The jobs by name, each with how often it is drawn next to the others: more often where bugs hide
+/// that few runs show.
+pub const JOBS: &[(&str, u64, Draw)] = &[
+    ("fold", 2, |random| Box::new(fold::Fold::draw(random))),
+    ("names", 1, |random| Box::new(fold::Names::draw(random))),
+    ("tumbling", 1, |random| Box::new(windows::Windows::tumbling(random))),
+    ("sliding", 1, |random| Box::new(windows::Windows::sliding(random))),
+    ("sessions", 1, |random| Box::new(sessions::Sessions::draw(random))),
+    ("ordered", 2, |random| Box::new(ordered::Ordered::into_ledger(random))),
+    ("file", 2, |random| Box::new(ordered::Ordered::into_file(random))),
+    ("parts", 2, |random| Box::new(ordered::Ordered::into_parts(random))),
+    ("idle", 1, |random| Box::new(idle::IdleSplits::draw(random))),
+    ("visits", 2, |random| Box::new(process::Visits::once(random))),
+    ("repeated visits", 2, |random| Box::new(process::Visits::at_least_once(random))),
+    ("timers", 1, |random| Box::new(process::Timed::draw(random))),
+    ("graph", 1, |random| Box::new(graph::Crossing::draw(random))),
 ];
+
+/// A job, drawn by its weight, unless it is named.
+pub fn draw_job(random: &mut Random, named: Option<&str>) -> (&'static str, Draw) {
+    let mut left = random.below(JOBS.iter().map(|(_, weight, _)| weight).sum());
+    let drawn = JOBS.iter().find(|(_, weight, _)| {
+        let is_it = left < *weight;
+        left = left.saturating_sub(*weight);
+        is_it
+    });
+    let job = named.and_then(|named| JOBS.iter().find(|(name, ..)| *name == named)).or(drawn);
+    job.map(|(name, _, draw)| (*name, *draw)).expect("a draw is below the sum of the weights")
+}
 
 /// The records of an input with their event times, behind a function that may panic.
 fn ticks(
