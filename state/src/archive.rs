@@ -77,6 +77,7 @@ fn append_parts<K: Record, V: Record>(
     key: &K,
     value: Option<&V>,
 ) -> Result<(u16, u32)> {
+    bytes.reserve(const { HEADER_BYTES + size_of::<i64>() + size_of::<K>() + size_of::<V>() + 16 });
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
     let key_start = bytes.len();
     if let Some(namespace) = whose.namespace {
@@ -102,7 +103,9 @@ fn append_parts<K: Record, V: Record>(
 fn pad(bytes: &mut Vec<u8>) {
     // Frames start at multiples of eight, counted from the start of the chunk.
     let short = bytes.len().wrapping_neg() % 8;
-    bytes.extend_from_slice(&[0; 8][..short]);
+    if short != 0 {
+        bytes.extend_from_slice(&[0; 8][..short]);
+    }
 }
 
 /// The value that validated bytes hold.

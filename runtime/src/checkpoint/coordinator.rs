@@ -66,6 +66,8 @@ pub enum Event {
     Stored {
         /// Which one.
         checkpoint: u64,
+        /// What the store wants next.
+        next: SnapshotKind,
     },
     /// The checkpoint could not be written.
     NotStored {
@@ -201,7 +203,9 @@ impl Coordinator {
                 }
             }
             Event::Ended { task } => self.ended[task as usize] = true,
-            Event::Stored { checkpoint } => self.on_stored(checkpoint, now_ns, actions),
+            Event::Stored { checkpoint, next } => {
+                self.on_stored((checkpoint, next), now_ns, actions);
+            }
             Event::NotStored { checkpoint, error } => {
                 if self.in_flight.as_ref().is_some_and(|now| now.checkpoint == checkpoint) {
                     self.abandon(error, now_ns, actions);
@@ -224,14 +228,19 @@ impl Coordinator {
         }
     }
 
-    fn on_stored(&mut self, checkpoint: u64, now_ns: u64, actions: &mut Vec<Action>) {
+    fn on_stored(
+        &mut self,
+        (checkpoint, next): (u64, SnapshotKind),
+        now_ns: u64,
+        actions: &mut Vec<Action>,
+    ) {
         let stored = |now: &InFlight| now.storing && now.checkpoint == checkpoint;
         if !self.in_flight.as_ref().is_some_and(stored) {
             return;
         }
         let Some(now) = self.in_flight.take() else { return };
         self.failures_in_a_row = 0;
-        self.kind = SnapshotKind::Incremental;
+        self.kind = next;
         self.over = now.last;
         let duration_ns = now_ns.saturating_sub(now.began_ns);
         actions.push(Action::Complete { checkpoint, last: now.last, duration_ns });

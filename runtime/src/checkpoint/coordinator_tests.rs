@@ -59,6 +59,10 @@ fn failure() -> Error {
     Error::internal("the disk is full")
 }
 
+fn stored(checkpoint: u64) -> Event {
+    Event::Stored { checkpoint, next: SnapshotKind::Incremental }
+}
+
 #[test]
 fn one_after_the_other_by_the_interval() {
     let mut driven = Driven::new(TIMING, 2);
@@ -70,7 +74,7 @@ fn one_after_the_other_by_the_interval() {
     assert_eq!(driven.acknowledge(0, 1, 260), "", "twice is once");
     assert_eq!(driven.acknowledge(1, 1, 270), "store-1");
     // Its interval has passed meanwhile.
-    assert_eq!(driven.on(Event::Stored { checkpoint: 1 }, 280), "complete-1 begin-2");
+    assert_eq!(driven.on(stored(1), 280), "complete-1 begin-2");
 }
 
 // SEMANTICS 81
@@ -79,7 +83,7 @@ fn the_pause_is_counted_from_the_end() {
     let mut driven = Driven::new(Timing { min_pause_ns: 50, ..TIMING }, 1);
     assert_eq!(driven.tick(100), "begin-full-1");
     driven.acknowledge(0, 1, 190);
-    assert_eq!(driven.on(Event::Stored { checkpoint: 1 }, 190), "complete-1");
+    assert_eq!(driven.on(stored(1), 190), "complete-1");
     assert_eq!(driven.tick(200), "");
     assert_eq!(driven.tick(240), "begin-2");
 }
@@ -94,7 +98,7 @@ fn failures_are_counted_in_a_row() {
     assert_eq!(driven.tick(200), "begin-full-2");
     assert_eq!(driven.acknowledge(0, 1, 210), "", "of the one given up");
     driven.acknowledge(0, 2, 220);
-    assert_eq!(driven.on(Event::Stored { checkpoint: 2 }, 230), "complete-2");
+    assert_eq!(driven.on(stored(2), 230), "complete-2");
     assert_eq!(driven.tick(300), "begin-3");
     driven.acknowledge(0, 3, 310);
     let not_stored = |checkpoint| Event::NotStored { checkpoint, error: failure() };
@@ -130,10 +134,10 @@ fn a_bounded_job_ends_with_one_last_checkpoint() {
     assert_eq!(driven.on(Event::Ended { task: 1 }, 110), "", "the one in flight is no last one");
     driven.acknowledge(0, 1, 120);
     driven.acknowledge(1, 1, 120);
-    assert_eq!(driven.on(Event::Stored { checkpoint: 1 }, 130), "complete-1 begin-2");
+    assert_eq!(driven.on(stored(1), 130), "complete-1 begin-2");
     driven.acknowledge(0, 2, 140);
     driven.acknowledge(1, 2, 140);
-    assert_eq!(driven.on(Event::Stored { checkpoint: 2 }, 150), "last-2");
+    assert_eq!(driven.on(stored(2), 150), "last-2");
     assert_eq!(driven.on(Event::Requested, 1000), "");
     assert_eq!(driven.coordinator.wakes_ns(), u64::MAX);
 }
@@ -145,7 +149,7 @@ fn one_that_is_asked_for_begins_at_once() {
     assert_eq!(driven.on(Event::Requested, 10), "begin-full-1");
     assert_eq!(driven.on(Event::Requested, 11), "");
     driven.acknowledge(0, 1, 12);
-    assert_eq!(driven.on(Event::Stored { checkpoint: 1 }, 13), "complete-1 begin-2");
+    assert_eq!(driven.on(stored(1), 13), "complete-1 begin-2");
 }
 
 #[test]
@@ -210,7 +214,7 @@ proptest! {
                     Event::Declined { task, checkpoint: number(back), error: failure() }
                 }
                 Doing::End(task) => Event::Ended { task },
-                Doing::Store(back) => Event::Stored { checkpoint: number(back) },
+                Doing::Store(back) => stored(number(back)),
                 Doing::Refuse(back) => {
                     Event::NotStored { checkpoint: number(back), error: failure() }
                 }

@@ -110,10 +110,7 @@ impl Service {
     fn start(&mut self) -> Option<Running> {
         let tasks = self.register.take()?;
         let names = tasks.iter().map(|task| format!("{} on core {}", task.name, task.core));
-        let kind = match self.store.must_be_full() {
-            true => SnapshotKind::Full,
-            false => SnapshotKind::Incremental,
-        };
+        let kind = self.store.next_kind();
         let (first, now_ns) = (self.first, self.clock.monotonic_ns());
         let coordinator = Coordinator::new(self.timing, names.collect(), (first, kind), now_ns);
         let numbers = tasks.iter().map(|_| None).collect();
@@ -202,7 +199,8 @@ impl Service {
                 match self.store.complete(writer, running.began_at) {
                     Ok(completed) => {
                         self.summary.on_stored(&completed);
-                        Some(Event::Stored { checkpoint })
+                        let next = self.store.next_kind();
+                        Some(Event::Stored { checkpoint, next })
                     }
                     Err(error) => Some(Event::NotStored { checkpoint, error }),
                 }

@@ -16,6 +16,21 @@ const BASE_MIN: usize = 4;
 
 const _: () = assert!(MERGE_AT < CHAIN_MAX && DELTAS_MIN < MERGE_AT && BASE_MIN < MERGE_AT);
 
+/// A full checkpoint follows a delta that has this part of the bytes of the base.
+const FULL_FROM: (u64, u64) = (2, 3);
+/// It does so only for a base of so many bytes: smaller ones are merged in no time.
+const FULL_BYTES_MIN: u64 = 32 << 20;
+
+/// Whether the next checkpoint had better be full, by the lengths of a chain: its newest delta has
+/// nearly as many bytes as its base. Full ones then cost hardly more than deltas, and a chain that
+/// begins anew need not be merged.
+pub fn full_pays(lens: &[u64]) -> bool {
+    match lens {
+        [base, .., newest] => *base >= FULL_BYTES_MIN && newest / FULL_FROM.0 >= base / FULL_FROM.1,
+        _ => false,
+    }
+}
+
 /// The segments to merge next, of a chain whose first is full, by their lengths in bytes; `None`
 /// while the chain is good as it is.
 ///
@@ -92,6 +107,14 @@ mod tests {
             }
         }
         (longest, merged as f64 / appended as f64)
+    }
+
+    #[test]
+    fn full_ones_follow_large_deltas_only() {
+        let base = FULL_BYTES_MIN;
+        assert!(!full_pays(&[]) && !full_pays(&[base]));
+        assert!(full_pays(&[base, base]) && full_pays(&[base, 1, base / 3 * 2 + 2]));
+        assert!(!full_pays(&[base, base, base / 2]) && !full_pays(&[base - 1, base]));
     }
 
     #[test]

@@ -149,6 +149,14 @@ impl Checkpoints {
         self.chain.is_empty() || self.is_broken
     }
 
+    /// How much the next checkpoint is to hold: everything where it must, or where the newest delta
+    /// was nearly as large as that. It then costs hardly more, and there is nothing to merge.
+    pub fn next_kind(&self) -> SnapshotKind {
+        let lens: Vec<_> = self.chain.iter().map(|segment| segment.len).collect();
+        let pays = chain::full_pays(&lens);
+        if pays || self.must_be_full() { SnapshotKind::Full } else { SnapshotKind::Incremental }
+    }
+
     /// Begins a checkpoint. Its number is [`Checkpoints::next`] or greater.
     ///
     /// # Errors
