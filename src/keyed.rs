@@ -51,9 +51,12 @@ where
         self.stream.exchange(self.key)
     }
 
-    /// Windows of event time for each key: [`Tumbling`](crate::prelude::Tumbling),
-    /// [`Sliding`](crate::prelude::Sliding), [`Session`](crate::prelude::Session).
-    pub fn window<W: WindowKind>(self, windows: W) -> Windowed<K, T, F, C, W> {
+    /// Windows for each key: [`Tumbling`](crate::prelude::Tumbling),
+    /// [`Sliding`](crate::prelude::Sliding), [`Cumulative`](crate::prelude::Cumulative),
+    /// [`Session`](crate::prelude::Session), [`DynamicSession`](crate::prelude::DynamicSession),
+    /// [`Counted`](crate::prelude::Counted), [`Global`](crate::prelude::Global). Those of time may
+    /// go by the wall clock: `Tumbling::of(1.secs()).processing_time()`.
+    pub fn window<W: WindowKind<T>>(self, windows: W) -> Windowed<K, T, F, C, W> {
         Windowed::new(self, windows)
     }
 

@@ -64,7 +64,10 @@ pub use outputs::Outputs;
 pub use source_stream::SourceStream;
 pub use stream::Stream;
 pub use two_inputs::{Connected, ConnectedBroadcast, ConnectedKeyed};
-pub use windowed::{WindowKind, Windowed};
+pub use windowed::{
+    Aligned, Beside, Counted, CountedOrAfter, CountedSliding, Direct, Dropped, Evicting, Eviction,
+    GeneralWindowed, LateOutput, WindowKind, Windowed,
+};
 
 pub use tailwater_connectors as connectors;
 pub use tailwater_core::{
@@ -111,6 +114,8 @@ mod pages {
     struct Time;
     #[doc = include_str!("../docs/state.md")]
     struct State;
+    #[doc = include_str!("../docs/windows.md")]
+    struct Windows;
     #[doc = include_str!("../docs/exactly-once.md")]
     struct ExactlyOnce;
     #[doc = include_str!("../docs/testing.md")]

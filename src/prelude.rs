@@ -1,17 +1,22 @@
 //! What a job needs in one line: `use tailwater::prelude::*;`.
 
 pub use crate::{
-    Checkpoints, Cores, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore, Outputs, Pace,
-    Price, Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream, Symbol,
-    TimeUnits, Timestamp, Volume, egress, ingress, keyed_state, record,
+    Checkpoints, Cores, Counted, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore,
+    Outputs, Pace, Price, Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream,
+    Symbol, TimeUnits, Timestamp, Volume, egress, ingress, keyed_state, record,
 };
 pub use tailwater_connectors::{
-    Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
+    Calendar, Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
 };
 pub use tailwater_operators::aggregates::{
     count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
 };
 pub use tailwater_operators::join::{AsOf, Matched};
+pub use tailwater_operators::window::general::{
+    Bars, Continuous, ContinuousProcessing, Count, CountEvictor, Cumulative, Delta, DeltaEvictor,
+    DynamicSession, EndOfStream, Evict, Global, Never, Purging, TimeEvictor, Timeout,
+    TradingSessions, Trigger, TriggerContext, Verdict, WindowContext, WindowProcess,
+};
 pub use tailwater_operators::{
     Aggregate, BroadcastProcess, CoProcess, Context, Process, Session, Sliding, Tumbling,
     UnkeyedContext, Watermarks, Window, WindowResult,

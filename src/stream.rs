@@ -18,9 +18,9 @@ use tailwater_runtime::task::{InputPlan, OutputPlan};
 use tailwater_runtime::{Objective, Partition};
 use tailwater_state::keyed::KeyedState;
 
-use crate::Keyed;
 use crate::job::{Plan, SharedPlan};
 use crate::outputs::{Outputs, Ways};
+use crate::{Keyed, WindowKind, Windowed};
 
 /// A stream of records of type `T`, computed by the chain `C`.
 ///
@@ -34,6 +34,9 @@ pub struct Stream<T, C: Operator<Out = T>> {
     name: Option<Arc<str>>,
     parallelism: Option<u32>,
 }
+
+/// A whole stream cut into windows: one key, `()`.
+pub type WindowedAll<T, C, W> = Windowed<(), T, fn(&T), C, W>;
 
 /// A stream that starts at a ring.
 pub type Fresh<T> = Stream<T, Identity<T>>;
@@ -225,6 +228,13 @@ where
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
         Keyed::new(self, key)
+    }
+
+    /// Windows over the whole stream, kept on one core. Tumbling and sliding windows of an
+    /// aggregate are summed up on each core before, so that only partial sums come together there.
+    pub fn window_all<W: WindowKind<T>>(self, windows: W) -> WindowedAll<T, C, W> {
+        let whole: fn(&T) = |_| ();
+        self.key_by(whole).window(windows)
     }
 
     /// Ends the chain and brings each record to the core that owns its key.

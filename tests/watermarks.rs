@@ -221,6 +221,27 @@ fn late_records_go_their_own_way_where_asked_for() {
     }
 }
 
+// SEMANTICS 28
+#[test]
+fn functions_over_all_records_have_their_late_records_beside_them_too() {
+    for seed in 0..20 {
+        let (results, late) = (collect(), collect());
+        let job = Job::new("side");
+        let (starts, late_records) = job
+            .source(one_by_one(&[LATE]))
+            .event_time(|at| Timestamp(*at), Watermarks::monotonous())
+            .key_by(|_| 0)
+            .window(Tumbling::of(Span(10)))
+            .with_late(|windows| windows.apply(|_, window, _| [window.start.0]));
+        starts.sink(results.clone());
+        late_records.sink(late.clone());
+        let report = job.run(step_by_step(seed)).unwrap();
+        assert_eq!(results.take(), [0, 20, 40], "seed {seed}");
+        assert_eq!(late.take(), [6, 7, 8], "seed {seed}");
+        assert_eq!(report.late(), 0, "they were not dropped");
+    }
+}
+
 #[test]
 fn streams_that_part_and_meet_keep_records_and_watermarks() {
     let even: Vec<i64> = (0..200).step_by(2).collect();

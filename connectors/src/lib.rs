@@ -5,6 +5,7 @@
 //! deterministic asks for the same work inside the calls instead.
 #![forbid(unsafe_code)]
 
+pub mod calendar;
 pub mod checkpoints;
 mod doorbell;
 pub mod file;
@@ -14,6 +15,7 @@ pub mod sink;
 #[cfg(test)]
 mod testing;
 
+pub use calendar::Calendar;
 pub use file::{Files, OnError, Paths, Roll};
 pub use market::Trade;
 pub use memory::{from_splits, from_vec};

@@ -19,8 +19,9 @@ use serde_json::Value;
 use tailwater_core::{Control, Element, Result, Span, Stamped, Timestamp};
 use tailwater_operators::testing::{Order, check_each_restore, check_operator};
 use tailwater_operators::window::general::{
-    Assigner, Continuous, Count, CountEvictor, DynamicSession, EventTime, Evict, Evictor,
-    GeneralWindows, Global, Listed, TimeEvictor, Trigger, TriggerContext, Verdict,
+    Assigner, Continuous, Count, CountEvictor, Delta, DeltaEvictor, DynamicSession, EndOfStream,
+    EventTime, Evict, Evictor, GeneralWindows, Global, Listed, TimeEvictor, Trigger,
+    TriggerContext, Verdict,
 };
 use tailwater_operators::{Fired, LateRecords, Session, Sliding, Tumbling, Window};
 
@@ -66,17 +67,26 @@ impl<const MERGES: bool> Assigner<Event> for AnyAssigner<MERGES> {
     }
 }
 
+/// By how much a value is greater than an earlier one.
+fn rise(earlier: &Event, later: &Event) -> i64 {
+    later.1 - earlier.1
+}
+
+type Rise = fn(&Event, &Event) -> i64;
+
 #[derive(Clone)]
 enum AnyTrigger {
     Never,
+    EndOfStream,
     EventTime,
+    Delta(Delta<i64, Rise>),
     Count(Count),
     Continuous(Continuous),
     Purging(Box<AnyTrigger>),
 }
 
 impl Trigger<Event> for AnyTrigger {
-    type State = (u64, Option<Timestamp>);
+    type State = (u64, Option<Timestamp>, Option<Event>);
 
     fn on_record(
         &mut self,
@@ -87,7 +97,9 @@ impl Trigger<Event> for AnyTrigger {
     ) -> Verdict {
         match self {
             Self::Never => Verdict::Continue,
+            Self::EndOfStream => EndOfStream.on_record(at, event, &mut (), context),
             Self::EventTime => EventTime.on_record(at, event, &mut (), context),
+            Self::Delta(delta) => delta.on_record(at, event, &mut state.2, context),
             Self::Count(count) => count.on_record(at, event, &mut state.0, context),
             Self::Continuous(every) => every.on_record(at, event, &mut state.1, context),
             Self::Purging(inner) => purging(inner.on_record(at, event, state, context)),
@@ -101,7 +113,10 @@ impl Trigger<Event> for AnyTrigger {
         context: &mut TriggerContext<'_>,
     ) -> Verdict {
         match self {
-            Self::Never | Self::Count(_) => Verdict::Continue,
+            Self::Never | Self::Count(_) | Self::Delta(_) => Verdict::Continue,
+            Self::EndOfStream => {
+                Trigger::<Event>::on_event_time(&mut EndOfStream, time, &mut (), context)
+            }
             Self::EventTime => {
                 Trigger::<Event>::on_event_time(&mut EventTime, time, &mut (), context)
             }
@@ -119,7 +134,8 @@ impl Trigger<Event> for AnyTrigger {
 
     fn on_merged(&mut self, state: &mut Self::State, context: &mut TriggerContext<'_>) {
         match self {
-            Self::Never | Self::Count(_) => {}
+            Self::Never | Self::Count(_) | Self::Delta(_) => {}
+            Self::EndOfStream => Trigger::<Event>::on_merged(&mut EndOfStream, &mut (), context),
             Self::EventTime => Trigger::<Event>::on_merged(&mut EventTime, &mut (), context),
             Self::Continuous(every) => Trigger::<Event>::on_merged(every, &mut state.1, context),
             Self::Purging(inner) => inner.on_merged(state, context),
@@ -140,6 +156,7 @@ enum AnyEvictor {
     None,
     Count(CountEvictor),
     Time(TimeEvictor),
+    Delta(DeltaEvictor<i64, Rise>),
 }
 
 impl Evictor<Event> for AnyEvictor {
@@ -148,6 +165,7 @@ impl Evictor<Event> for AnyEvictor {
             Self::None => {}
             Self::Count(evictor) => evictor.before(records, window),
             Self::Time(evictor) => evictor.before(records, window),
+            Self::Delta(evictor) => evictor.before(records, window),
         }
     }
 
@@ -156,6 +174,7 @@ impl Evictor<Event> for AnyEvictor {
             Self::None => {}
             Self::Count(evictor) => evictor.after(records, window),
             Self::Time(evictor) => evictor.after(records, window),
+            Self::Delta(evictor) => evictor.after(records, window),
         }
     }
 
@@ -197,8 +216,8 @@ impl Script {
             scale,
             assigner,
             trigger,
-            evictor: read_evictor(text("evictor"), scale),
-            lateness: Span(line["lateness"].as_i64().expect("a number") * scale),
+            evictor: read_evictor(line["evictor"].as_str().unwrap_or("none"), scale),
+            lateness: Span(line["lateness"].as_i64().unwrap_or(0) * scale),
             elements,
             expected: lines("expected"),
         }
@@ -318,6 +337,11 @@ fn call(text: &str) -> (&str, &str) {
 fn read_trigger(text: &str, scale: i64) -> AnyTrigger {
     match call(text) {
         ("default" | "event", "") => AnyTrigger::EventTime,
+        ("never", "") => AnyTrigger::Never,
+        ("eos" | "end_of_stream" | "end-of-stream" | "end of stream", "") => {
+            AnyTrigger::EndOfStream
+        }
+        ("delta", by) => AnyTrigger::Delta(Delta::new(by.parse().expect("a number"), rise)),
         ("count", n) => AnyTrigger::Count(Count(n.parse().expect("a count"))),
         ("continuous", ticks) => {
             AnyTrigger::Continuous(Continuous(Span(ticks.parse::<i64>().expect("ticks") * scale)))
@@ -330,14 +354,18 @@ fn read_trigger(text: &str, scale: i64) -> AnyTrigger {
 fn read_evictor(text: &str, scale: i64) -> AnyEvictor {
     let (name, arguments) = call(text);
     let mut arguments = arguments.split(',');
-    let number = arguments.next().unwrap_or("");
-    let side = if arguments.next() == Some("after") { Evict::After } else { Evict::Before };
+    let number = arguments.next().unwrap_or("").trim();
+    let after = matches!(arguments.next().map(str::trim), Some("after" | "true"));
+    let side = if after { Evict::After } else { Evict::Before };
     match name {
         "none" => AnyEvictor::None,
         "count" => AnyEvictor::Count(CountEvictor::new(number.parse().expect("a count"), side)),
         "time" => {
             let ticks = number.parse::<i64>().expect("ticks");
             AnyEvictor::Time(TimeEvictor::new(Span(ticks * scale), side))
+        }
+        "delta" => {
+            AnyEvictor::Delta(DeltaEvictor::new(number.parse().expect("a number"), rise, side))
         }
         other => panic!("an unknown evictor: {other}"),
     }
@@ -357,7 +385,10 @@ fn read_element(line: &str, scale: i64) -> Element<Event> {
 }
 
 fn files() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance/window.jsonl");
+    // This file is a test of the operators and of the whole.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = if here.ends_with("operators") { here.join("..") } else { here.to_owned() };
+    let own = root.join("tests/conformance/window.jsonl");
     let more = std::env::var_os("TAILWATER_CONFORMANCE").unwrap_or_default();
     let more: Vec<_> = std::env::split_paths(&more).filter(|path| path != Path::new("")).collect();
     std::iter::once(own).chain(more).collect()

@@ -97,7 +97,7 @@ impl Sliding {
         Ok(())
     }
 
-    /// The windows in words, for `explain`.
+    /// The windows as panes keep them in words, for `explain`.
     pub(super) fn describe(&self) -> String {
         let Self { size, slide, offset } = self;
         let mut detail = if size == slide {
@@ -108,7 +108,7 @@ impl Sliding {
         if *offset != Span::ZERO {
             detail += &format!(" from {offset}");
         }
-        detail
+        detail + " in panes"
     }
 
     /// The windows that hold `at`, latest first (SEMANTICS 4); none where it falls into a gap.

@@ -103,6 +103,14 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
     fn work(&mut self, step: &Step) -> Result<Progress> {
         let mut progress = Progress::Idle;
         let mut budget = step.budget;
+        // Before the input: what comes in this round is dated by this round's clock.
+        if let Some(clock) = &self.clock
+            && self.life == Life::Running
+            && !self.chain.is_pending()
+            && self.output.has_room()
+        {
+            self.chain.on_clock(clock.wall(), &mut self.output);
+        }
         while budget > 0 && self.life == Life::Running {
             if !self.output.has_room() {
                 self.output.flush()?;
@@ -134,13 +142,6 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
             if let Some(error) = self.output.take_failure() {
                 return Err(error);
             }
-        }
-        if let Some(clock) = &self.clock
-            && self.life == Life::Running
-            && !self.chain.is_pending()
-            && self.output.has_room()
-        {
-            self.chain.on_clock(clock.wall(), &mut self.output);
         }
         Ok(progress)
     }

@@ -1,10 +1,11 @@
 //! The windows of one core: slots with stable numbers, found by the hash of what identifies them.
 
 use hashbrown::HashTable;
-use tailwater_core::{Key, Record, Span, Timestamp, stable_hash};
+use tailwater_core::{Key, Record, Timestamp, stable_hash};
+use tailwater_state::keyed::Domain;
 use tailwater_state::{Entries, Entry, StateContext};
 
-use super::timers::TimerSet;
+use super::timers::{Each, TimerSet};
 use crate::window::Window;
 
 /// The end of a chain of slots.
@@ -17,30 +18,25 @@ pub(crate) struct Slot<K, C, S> {
     pub window: Window,
     /// The contents; absent before the first record, after a purge and when all has been evicted.
     pub kept: Option<C>,
-    /// What the trigger knows.
+    /// What the trigger and the window function know.
     pub state: S,
     /// What the trigger waits for. The cleanup is not among them: it follows from the window.
-    pub timers: TimerSet,
+    pub timers: Each<TimerSet>,
     /// Unlike that of any other window, and growing: the order in which windows came to be.
     pub number: u64,
-    /// When the window's wake-up is due, where it has one.
-    pub wake_up: Option<Timestamp>,
+    /// When the window's wake-ups are due, where it has them.
+    pub wake_up: Each<Option<Timestamp>>,
     hash: u64,
     /// The next slot with the same hash.
     next: u32,
 }
 
 impl<K, C, S> Slot<K, C, S> {
-    /// When the slot is dropped; `None` where that is never (SEMANTICS 24).
+    /// The first thing to be done for the window by a clock; `cleanup` is when it is dropped, where
+    /// that goes by this clock.
     #[inline]
-    pub fn cleanup(&self, allowed_lateness: Span) -> Option<Timestamp> {
-        Some(self.window.cleanup(allowed_lateness)).filter(|&at| at < Timestamp::MAX)
-    }
-
-    /// The first thing to be done for the window.
-    #[inline]
-    pub fn earliest(&self, allowed_lateness: Span) -> Option<Timestamp> {
-        match (self.timers.first(), self.cleanup(allowed_lateness)) {
+    pub fn earliest(&self, domain: Domain, cleanup: Option<Timestamp>) -> Option<Timestamp> {
+        match (self.timers[domain].first(), cleanup) {
             (Some(timer), Some(cleanup)) => Some(timer.min(cleanup)),
             (timer, cleanup) => timer.or(cleanup),
         }
@@ -51,8 +47,8 @@ impl<K, C, S> Slot<K, C, S> {
 /// windows of several cores come together.
 impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
     type Key = (K, u64);
-    /// Bounds, contents, trigger state and timers.
-    type Value = (Window, Option<C>, S, Vec<Timestamp>);
+    /// Bounds, contents, states, and timers of event time and of the wall clock.
+    type Value = (Window, Option<C>, S, (Vec<Timestamp>, Vec<Timestamp>));
 
     fn hash(&self) -> u64 {
         stable_hash(&self.key)
@@ -64,15 +60,18 @@ impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
 
     fn with_value<R>(&mut self, use_it: impl FnOnce(&Self::Value) -> R) -> R {
         let (kept, state) = (self.kept.take(), std::mem::take(&mut self.state));
-        let value = (self.window, kept, state, self.timers.to_vec());
+        let timers = [Domain::Event, Domain::Processing].map(|of| self.timers[of].to_vec());
+        let value = (self.window, kept, state, timers.into());
         let result = use_it(&value);
         (_, self.kept, self.state, _) = value;
         result
     }
 
     fn restored((key, number): (K, u64), (window, kept, state, timers): Self::Value) -> Self {
-        let timers = timers.into_iter().collect();
-        Self { key, window, kept, state, timers, number, wake_up: None, hash: 0, next: NONE }
+        let (event, processing) = timers;
+        let timers = Each::new(event.into_iter().collect(), processing.into_iter().collect());
+        let wake_up = Each::default();
+        Self { key, window, kept, state, timers, number, wake_up, hash: 0, next: NONE }
     }
 }
 
@@ -107,9 +106,9 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
             window,
             kept: None,
             state: S::default(),
-            timers: TimerSet::default(),
+            timers: Each::default(),
             number,
-            wake_up: None,
+            wake_up: Each::default(),
             hash,
             next: NONE,
         });

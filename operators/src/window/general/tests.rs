@@ -1,12 +1,16 @@
 //! The rules of windows one by one, with the numbers that SEMANTICS gives; models are in `models`.
 
+mod aligned;
+mod by_clock;
+mod functions;
 mod models;
 
-use tailwater_core::{Control, Element, ErrorKind, Stamped, TimeUnits};
+use tailwater_core::{Control, Element, ErrorKind, Stamped, TimeUnits, stable_hash};
 
 use super::*;
 use crate::testing::{Harness, Order, check_each_restore, check_operator, check_rescaling};
-use crate::window::{Sliding, Tumbling};
+use crate::window::{Fired, Sliding, Tumbling};
+use crate::{Description, Operator};
 
 /// Key, value.
 type Event = (u8, i64);
@@ -372,6 +376,6 @@ fn explain_names_the_parts() {
     windows(session(30), Purging(Count(3)), CountEvictor::new(2, Evict::After))
         .allowed_lateness(Span(5))
         .describe(&mut lines);
-    let detail = "session gap 30ns, purging count 3, last 2, list, allowed lateness 5ns";
+    let detail = "session gap 30ns in general, purging count 3, last 2, list, allowed lateness 5ns";
     assert_eq!(lines, [Description::stateful("window", detail)]);
 }

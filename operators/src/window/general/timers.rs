@@ -1,11 +1,48 @@
-//! Event-time timers: the set that each window keeps, and the queue that wakes windows in time.
+//! Timers of both clocks: the sets that each window keeps, and the queues that wake windows.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use tailwater_core::Timestamp;
+use tailwater_state::keyed::Domain;
 
-/// The timers of one window: a set, in order. One timer, the usual number, takes no allocation.
+/// A thing for the watermark and the same for the wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Each<T> {
+    event: T,
+    processing: T,
+}
+
+impl<T> Each<T> {
+    pub const fn new(event: T, processing: T) -> Self {
+        Self { event, processing }
+    }
+}
+
+impl<T> std::ops::Index<Domain> for Each<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, domain: Domain) -> &T {
+        match domain {
+            Domain::Event => &self.event,
+            Domain::Processing => &self.processing,
+        }
+    }
+}
+
+impl<T> std::ops::IndexMut<Domain> for Each<T> {
+    #[inline]
+    fn index_mut(&mut self, domain: Domain) -> &mut T {
+        match domain {
+            Domain::Event => &mut self.event,
+            Domain::Processing => &mut self.processing,
+        }
+    }
+}
+
+/// The timers of one window by one clock: a set, in order. One timer, the usual number, takes no
+/// allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimerSet {
     first: Option<Timestamp>,

@@ -422,7 +422,10 @@ fn a_record_without_event_time_is_a_failure_that_names_the_remedy() {
 fn descriptions_say_what_is_summed_up() {
     let mut lines = Vec::new();
     local(Sliding::of(1.secs()).every(100.millis()), 1).describe(&mut lines);
-    assert_eq!(lines, [Description::stateful("local window", "sliding 1s every 100ms, bag")]);
+    assert_eq!(
+        lines,
+        [Description::stateful("local window", "sliding 1s every 100ms in panes, bag")]
+    );
 }
 
 #[test]

@@ -422,7 +422,7 @@ fn descriptions_say_what_is_computed() {
     operator.describe(&mut lines);
     assert_eq!(
         lines,
-        [Description::stateful("window", "sliding 1s every 100ms, bag, lateness 0s")]
+        [Description::stateful("window", "sliding 1s every 100ms in panes, bag, lateness 0s")]
     );
 }
 

@@ -253,7 +253,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 /// Records around a rising watermark: early, in time, late and far too late.
-fn script(records_max: usize) -> impl Strategy<Value = Vec<Element<Event>>> {
+pub(super) fn script(records_max: usize) -> impl Strategy<Value = Vec<Element<Event>>> {
     let step = prop_oneof![
         4 => (0u8..3, -25i64..25).prop_map(|(key, ahead)| (0, Some((key, ahead)))),
         1 => (1i64..25).prop_map(|rise| (rise, None)),
@@ -356,7 +356,7 @@ proptest! {
 }
 
 #[derive(Clone)]
-struct Sum;
+pub(super) struct Sum;
 
 impl Aggregator<Event> for Sum {
     type Accumulator = i64;
