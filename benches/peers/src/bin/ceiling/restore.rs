@@ -54,6 +54,7 @@ pub fn run(dir: &Path, cores: usize, keys: u64) -> io::Result<()> {
     Report::new("hand", "restore", cores)
         .number("keys", keys)
         .number("bytes", bytes)
+        .number("restore_ns", (secs * 1e9) as u64)
         .throughput(frames, secs)
         .totals(totals)
         .print();
