@@ -44,6 +44,7 @@ mod checkpoint_options;
 mod connected;
 pub mod embed;
 mod job;
+mod joined;
 mod keyed;
 mod main_job;
 mod outputs;
@@ -58,6 +59,7 @@ mod windowed;
 pub use checkpoint_options::{CheckpointOptions, open_store, parse_bytes};
 pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
+pub use joined::{groups, pairs};
 pub use keyed::Keyed;
 pub use main_job::{parse_driver, stop_on_signals};
 pub use outputs::Outputs;
@@ -108,6 +110,8 @@ pub use {rkyv, serde};
 mod pages {
     #[doc = include_str!("../docs/embedding.md")]
     struct Embedding;
+    #[doc = include_str!("../docs/joins.md")]
+    struct Joins;
     #[doc = include_str!("../docs/latency.md")]
     struct Latency;
     #[doc = include_str!("../docs/time.md")]

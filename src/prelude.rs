@@ -3,7 +3,7 @@
 pub use crate::{
     Checkpoints, Cores, Counted, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore,
     Outputs, Pace, Price, Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream,
-    Symbol, TimeUnits, Timestamp, Volume, egress, ingress, keyed_state, record,
+    Symbol, TimeUnits, Timestamp, Volume, egress, groups, ingress, keyed_state, pairs, record,
 };
 pub use tailwater_connectors::{
     Calendar, Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
@@ -11,7 +11,7 @@ pub use tailwater_connectors::{
 pub use tailwater_operators::aggregates::{
     count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
 };
-pub use tailwater_operators::join::{AsOf, Matched};
+pub use tailwater_operators::join::{AsOf, Interval, Joined, Matched};
 pub use tailwater_operators::window::general::{
     Bars, Continuous, ContinuousProcessing, Count, CountEvictor, Cumulative, Delta, DeltaEvictor,
     DynamicSession, EndOfStream, Evict, Global, Never, Purging, TimeEvictor, Timeout,
