@@ -37,6 +37,9 @@ pub enum Direction {
     Forward,
     /// The nearer of the two; the earlier one where both are as near.
     Nearest,
+    /// The one that came last, whatever its time: a match by processing time, which waits for
+    /// nothing, and depends on how the two streams interleave.
+    Arrived,
 }
 
 /// Which of several right records of one time is in force.
@@ -76,6 +79,12 @@ impl AsOf {
         Self { direction: Direction::Nearest, ..Self::default() }
     }
 
+    /// The one that has come last when the left record comes, at once. Neither side needs event
+    /// time.
+    pub fn arrived() -> Self {
+        Self { direction: Direction::Arrived, ..Self::default() }
+    }
+
     /// Matches no further away than this.
     #[must_use]
     pub fn within(self, tolerance: Span) -> Self {
@@ -97,7 +106,7 @@ impl AsOf {
     fn due(self, at: Timestamp, found: Option<Timestamp>) -> Timestamp {
         let furthest = self.tolerance.map_or(Timestamp::MAX, |tolerance| at + tolerance);
         match (self.direction, found) {
-            (Direction::Backward, _) => at,
+            (Direction::Backward | Direction::Arrived, _) => at,
             (Direction::Forward, Some(found)) => found,
             (Direction::Nearest, Some(found)) if found >= at => found,
             // As far behind as the one found is before; of two as near, the earlier is taken.
@@ -143,6 +152,12 @@ impl<L, R> Default for Sides<L, R> {
 impl<L, R> Sides<L, R> {
     /// The index of the match for a left record at `at`.
     fn find(&self, at: Timestamp, rule: AsOf) -> Option<usize> {
+        if rule.direction == Direction::Arrived {
+            let last = self.rights.len().checked_sub(1)?;
+            let other = self.rights[last].at;
+            let apart = if other <= at { at - other } else { other - at };
+            return rule.tolerates(apart).then_some(last);
+        }
         let (before, after) = (self.before(at, rule), self.after(at, rule));
         let distance = |index: usize| {
             let other = self.rights[index].at;
@@ -155,6 +170,7 @@ impl<L, R> Sides<L, R> {
                 Some(if distance(before) <= distance(after) { before } else { after })
             }
             (Direction::Nearest, before, after) => before.or(after),
+            (Direction::Arrived, ..) => None,
         };
         found.filter(|index| rule.tolerates(distance(*index)))
     }
@@ -265,7 +281,7 @@ where
             Some(&sides.rights[index])
         });
         let due = self.rule.due(at, found.map(|right| right.at));
-        if due <= self.watermark {
+        if due <= self.watermark || self.rule.direction == Direction::Arrived {
             let right = found.cloned();
             return out.record(at, Matched { left, right });
         }
@@ -281,6 +297,10 @@ where
         let Self { name, key_of_right, rule, sides, waiting, watermark, .. } = self;
         let key = blame(name, at, || key_of_right(&right));
         let sides = sides.get_or_insert_with(stable_hash(&key), key.clone(), Sides::default);
+        if rule.direction == Direction::Arrived {
+            sides.rights.clear();
+            return sides.rights.push(Stamped::new(at, right));
+        }
         let place = sides.rights.partition_point(|other| other.at <= at);
         sides.rights.insert(place, Stamped::new(at, right));
         // A left record that waits may have a nearer match now, and be due earlier.
@@ -345,7 +365,7 @@ where
         value: Either<L, R>,
         out: &mut impl Collect<Matched<L, R>>,
     ) {
-        if !at.is_some() {
+        if !at.is_some() && self.rule.direction != Direction::Arrived {
             return out.fail(Error::configuration(format!(
                 "operator `{}` got a record without a timestamp: give both sources an \
                  `.event_time(..)`",
@@ -416,6 +436,7 @@ where
             Direction::Backward => "backward",
             Direction::Forward => "forward",
             Direction::Nearest => "nearest",
+            Direction::Arrived => "arrived",
         };
         let within = tolerance.map(|span| format!(" within {span}")).unwrap_or_default();
         into.push(Description::new(&self.name, format!("{direction}{within}")));

@@ -74,6 +74,25 @@ fn forward_and_nearest_look_ahead() {
 }
 
 #[test]
+fn by_arrival_nothing_waits_and_one_right_record_is_kept() {
+    let script = [left(5, 1), right(20, 2), left(10, 3), right(4, 4), left(9, 5), watermark(50)];
+    let due = [(1, None), (3, Some(2)), (5, Some(4))];
+    assert_eq!(matches(AsOf::arrived(), script.clone()), due);
+    let near = [(1, None), (3, None), (5, Some(4))];
+    assert_eq!(matches(AsOf::arrived().within(Span(5)), script.clone()), near);
+    let mut harness = Harness::new(join(AsOf::arrived())).unwrap();
+    for id in 0..100 {
+        let value = Either::Second((0, id));
+        harness.record(Timestamp::NONE, value);
+    }
+    assert_eq!(harness.operator().sides.iter().map(|(.., s)| s.rights.len()).sum::<usize>(), 1);
+    harness.record(Timestamp::NONE, Either::First((0, 7)));
+    assert_eq!(harness.take_results()[0].right.as_ref().map(|right| right.value.1), Some(99));
+    let output = check_operator(|| join(AsOf::arrived()), &script, Order::Exact);
+    assert_eq!(output.iter().filter(|e| matches!(e, Element::Record(_))).count(), 3);
+}
+
+#[test]
 fn right_records_that_nobody_can_need_are_forgotten() {
     let mut harness = Harness::new(join(AsOf::backward())).unwrap();
     for at in 0..1000 {
@@ -141,7 +160,7 @@ fn model(rule: AsOf, script: &[Element<Either<Left, Right>>]) -> Vec<(u32, Optio
                     && match rule.direction {
                         Direction::Backward => *time <= at,
                         Direction::Forward => *time >= at,
-                        Direction::Nearest => true,
+                        Direction::Nearest | Direction::Arrived => true,
                     }
             })
             .min_by_key(|(index, (time, _))| {
