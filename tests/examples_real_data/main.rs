@@ -9,8 +9,12 @@
 mod effective_spread;
 #[path = "../../examples/late_prints/job.rs"]
 mod late_prints;
+#[path = "../../examples/risk_limits/job.rs"]
+mod risk_limits;
 #[path = "../../examples/rolling_volatility/job.rs"]
 mod rolling_volatility;
+#[path = "../../examples/session_vwap/job.rs"]
+mod session_vwap;
 #[path = "../../examples/surveillance/job.rs"]
 mod surveillance;
 #[path = "../../examples/top_of_book/job.rs"]
@@ -19,6 +23,8 @@ mod top_of_book;
 mod bars;
 mod books;
 mod patterns;
+mod risk;
+mod session;
 mod spreads;
 
 use std::path::PathBuf;
