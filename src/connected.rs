@@ -7,7 +7,7 @@ use tailwater_operators::{Identity, Operator, Then};
 use tailwater_runtime::Partition;
 use tailwater_runtime::graph::OutboxPlan;
 
-use crate::stream::{Fresh, fresh};
+use crate::stream::{Fresh, fresh_by_key};
 use crate::{Keyed, Stream};
 
 /// A stream of what an as-of join emits.
@@ -92,6 +92,7 @@ where
     let second = right.stream.then(Map::new(Either::Second).hidden());
     second.end(OutboxPlan::by_key(edges[1].clone(), key.clone()));
     let first = left.stream.then(Map::new(Either::First).hidden());
-    let plan = first.end(OutboxPlan::by_key(edges[0].clone(), key));
-    fresh(plan, edges)
+    let plan = first.end(OutboxPlan::by_key(edges[0].clone(), key.clone()));
+    let mut key = key;
+    fresh_by_key(plan, edges, move |record: &Either<L, R>| Some(key(record)))
 }

@@ -47,6 +47,7 @@ mod job;
 mod joined;
 mod keyed;
 mod main_job;
+mod mode_options;
 mod outputs;
 mod partition;
 pub mod prelude;
@@ -62,6 +63,7 @@ pub use job::Job;
 pub use joined::{groups, pairs};
 pub use keyed::Keyed;
 pub use main_job::{parse_driver, stop_on_signals};
+pub use mode_options::ModeOptions;
 pub use outputs::Outputs;
 pub use source_stream::SourceStream;
 pub use stream::Stream;
@@ -81,6 +83,7 @@ pub use tailwater_core::{
 pub use tailwater_derive::Outputs;
 pub use tailwater_derive::{keyed_state, record};
 pub use tailwater_operators as operators;
+pub use tailwater_operators::RuntimeMode;
 pub use tailwater_runtime as runtime;
 pub use tailwater_runtime::{
     Activity, Backoff, CheckpointReport, Checkpoints, Cores, Driver, EventTime, EventTimeWatch,
@@ -88,6 +91,7 @@ pub use tailwater_runtime::{
     SplitProgress, SystemClock,
 };
 pub use tailwater_state as state;
+pub use tailwater_state::SortOptions;
 
 /// What the derives write paths to.
 #[doc(hidden)]
@@ -116,6 +120,8 @@ mod pages {
     struct Latency;
     #[doc = include_str!("../docs/time.md")]
     struct Time;
+    #[doc = include_str!("../docs/batch.md")]
+    struct Batch;
     #[doc = include_str!("../docs/state.md")]
     struct State;
     #[doc = include_str!("../docs/windows.md")]

@@ -6,6 +6,7 @@ use tailwater_runtime::{Cores, Driver, Idle, JobHandle, Local, Report};
 
 use crate::Job;
 use crate::checkpoint_options::CheckpointOptions;
+use crate::mode_options::ModeOptions;
 
 /// The options of a program whose `main` is [`Job::main`].
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ struct Options {
     driver: Driver,
     #[command(flatten)]
     checkpoints: CheckpointOptions,
+    #[command(flatten)]
+    mode: ModeOptions,
     /// Print the job instead of running it: text, dot or json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text")]
     explain: Option<String>,
@@ -55,12 +58,12 @@ impl Job {
     #[allow(clippy::print_stdout, clippy::print_stderr)] // It is the program's own output.
     pub fn main(self) -> Result<()> {
         let options = Options::parse();
-        let local = options.checkpoints.apply(Local {
+        let local = options.mode.apply(options.checkpoints.apply(Local {
             cores: options.cores,
             idle: options.idle,
             driver: options.driver,
             ..Local::default()
-        });
+        }));
         match options.explain.as_deref() {
             Some("text") => print!("{}", self.explain(&local)?),
             Some("dot") => print!("{}", self.explain_dot(&local)?),

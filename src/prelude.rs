@@ -2,8 +2,9 @@
 
 pub use crate::{
     Checkpoints, Cores, Counted, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore,
-    Outputs, Pace, Price, Record, Report, Restart, Restore, Result, Size, Span, Stamped, Stream,
-    Symbol, TimeUnits, Timestamp, Volume, egress, groups, ingress, keyed_state, pairs, record,
+    Outputs, Pace, Price, Record, Report, Restart, Restore, Result, RuntimeMode, Size, Span,
+    Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, groups, ingress, keyed_state,
+    pairs, record,
 };
 pub use tailwater_connectors::{
     Calendar, Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,

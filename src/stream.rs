@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tailwater_core::{Either, Error, Key, Record, Timestamp};
+use tailwater_core::{Either, Error, Key, Record, Timestamp, stable_hash};
 use tailwater_operators::in_order::InOrder;
 use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
 use tailwater_operators::watermarks::AssignTime;
@@ -11,7 +11,7 @@ use tailwater_operators::{
     Identity, Operator, Process, ProcessEach, ProcessOperator, Sink, Then, UnkeyedContext,
     WatermarkGenerator, Watermarks,
 };
-use tailwater_runtime::graph::{Edge, InboxPlan, OutboxPlan};
+use tailwater_runtime::graph::{Edge, InboxPlan, KeyedInboxPlan, OutboxPlan};
 use tailwater_runtime::task::fork::{BothPlan, ForkPlan};
 use tailwater_runtime::task::sink::SinkPlan;
 use tailwater_runtime::task::{InputPlan, OutputPlan};
@@ -238,14 +238,14 @@ where
     }
 
     /// Ends the chain and brings each record to the core that owns its key.
-    pub(crate) fn exchange<K, F>(self, key: F) -> Fresh<T>
+    pub(crate) fn exchange<K, F>(self, mut key: F) -> Fresh<T>
     where
         K: Key,
         F: FnMut(&T) -> K + Clone + Send + 'static,
     {
         let edge = self.plan.borrow_mut().graph.edge(Partition::ByKey);
-        let plan = self.end(OutboxPlan::by_key(edge.clone(), key));
-        fresh(plan, vec![edge])
+        let plan = self.end(OutboxPlan::by_key(edge.clone(), key.clone()));
+        fresh_by_key(plan, vec![edge], move |record: &T| Some(key(record)))
     }
 
     /// A function of the user's over all records, on the first core, with state and timers: a
@@ -381,4 +381,20 @@ where
 /// A stream that starts at these edges.
 pub(crate) fn fresh<T: Record>(plan: SharedPlan, edges: Vec<Arc<Edge<T>>>) -> Fresh<T> {
     Stream::new(plan, Arc::new(InboxPlan::new(edges)), None)
+}
+
+/// A stream that starts at these edges, each record on the core that owns its key; in batch mode
+/// sorted by it. `key` is `None` for a record that is for all keys.
+pub(crate) fn fresh_by_key<T, K, F>(
+    plan: SharedPlan,
+    edges: Vec<Arc<Edge<T>>>,
+    mut key: F,
+) -> Fresh<T>
+where
+    T: Record,
+    K: Key,
+    F: FnMut(&T) -> Option<K> + Clone + Send + 'static,
+{
+    let hash = move |record: &T| key(record).as_ref().map(stable_hash);
+    Stream::new(plan, Arc::new(KeyedInboxPlan::new(edges, hash)), None)
 }

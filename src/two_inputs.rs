@@ -12,7 +12,7 @@ use tailwater_runtime::graph::OutboxPlan;
 use tailwater_state::keyed::KeyedState;
 
 use crate::connected::connect;
-use crate::stream::{Fresh, fresh};
+use crate::stream::{Fresh, fresh, fresh_by_key};
 use crate::{Keyed, Stream};
 
 impl<K, T, F, C> Keyed<K, T, F, C>
@@ -169,7 +169,13 @@ where
         };
         let records = stream.then(Map::new(Either::<T, B>::First).hidden());
         let plan = records.end(OutboxPlan::by_key(edges[0].clone(), route));
-        ConnectedBroadcast { stream: fresh(plan, edges), key, of: PhantomData }
+        let mut key_of = key.clone();
+        let key_of = move |record: &Either<T, B>| match record {
+            Either::First(record) => Some(key_of(record)),
+            Either::Second(_) => None,
+        };
+        let stream = fresh_by_key(plan, edges, key_of);
+        ConnectedBroadcast { stream, key, of: PhantomData }
     }
 }
 

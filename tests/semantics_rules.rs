@@ -21,7 +21,6 @@ const NOT_BUILT: &[(u32, u32, &str)] = &[
     (67, 70, "of the joins only as-of is there"),
     (71, 72, "there is no asynchronous I/O yet"),
     (82, 83, "there are no savepoints"),
-    (87, 90, "there is no batch mode yet"),
     (91, 97, "there are no patterns yet"),
 ];
 

@@ -29,6 +29,10 @@ impl<T: Record> Source for Memory<T> {
         "memory".to_owned()
     }
 
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     fn splits(&self, _cores: u32) -> Result<Vec<String>> {
         let splits = self.splits.lock().unwrap_or_else(PoisonError::into_inner).len();
         Ok((0..splits).map(|split| format!("memory-{split}")).collect())

@@ -44,12 +44,14 @@ impl<T: 'static> Operator for Identity<T> {
 pub struct Then<A, B> {
     first: A,
     second: B,
+    /// The second is to be told that the key has ended, when the first is done with that.
+    key_ends: bool,
 }
 
 impl<A, B> Then<A, B> {
     /// `first`, then `second`.
     pub fn new(first: A, second: B) -> Self {
-        Self { first, second }
+        Self { first, second, key_ends: false }
     }
 }
 
@@ -125,6 +127,20 @@ where
         }
         if self.first.is_pending() && !self.second.is_pending() {
             self.first.resume(&mut Link { next: &mut self.second, out });
+        }
+        if self.key_ends && !self.first.is_pending() {
+            self.key_ends = false;
+            self.second.on_key_end(out);
+        }
+    }
+
+    /// The second is told when the first has nothing left to emit.
+    fn on_key_end(&mut self, out: &mut impl Collect<B::Out>) {
+        self.first.on_key_end(&mut Link { next: &mut self.second, out });
+        if self.first.is_pending() {
+            self.key_ends = true;
+        } else {
+            self.second.on_key_end(out);
         }
     }
 

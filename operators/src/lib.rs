@@ -24,7 +24,7 @@ pub mod window;
 
 pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
-pub use operator::{Collect, Description, Operator, OperatorContext};
+pub use operator::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 pub use process::{
     BroadcastOperator, BroadcastProcess, CoProcess, Context, Process, ProcessEach, ProcessOperator,
     UnkeyedContext,

@@ -57,6 +57,16 @@ pub trait Operator: Send + 'static {
         let _ = out;
     }
 
+    /// In batch mode: the key whose records came last has no more. An operator that keeps something
+    /// of each key does what the end of time asks for, as the watermark [`Timestamp::MAX`] would,
+    /// but hands no watermark on, and is then as if none had come (SEMANTICS 88, 89). It may leave
+    /// work pending, which is done before the next key. One that does not override this keeps what
+    /// it has of all keys until the end of the input.
+    #[inline]
+    fn on_key_end(&mut self, out: &mut impl Collect<Self::Out>) {
+        let _ = out;
+    }
+
     /// The input has ended; the watermark [`Timestamp::MAX`] came before. Emits what is left.
     fn on_end(&mut self, out: &mut impl Collect<Self::Out>) {
         let _ = out;
@@ -155,6 +165,38 @@ pub struct OperatorContext {
     pub counters: Counters,
     /// What the tables of the core share.
     pub state: StateContext,
+    /// How the job is run: [`RuntimeMode::Streaming`] or [`RuntimeMode::Batch`].
+    pub mode: RuntimeMode,
+}
+
+/// How a job is run: as an endless stream, or as work on input that ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuntimeMode {
+    /// Results come as the watermark allows.
+    #[default]
+    Streaming,
+    /// Each keyed operator reads all of its input first, sorted by key and then by time, and works
+    /// off one key after the other: final results only, nothing late, no checkpoints
+    /// (SEMANTICS 87-90). All sources must be bounded.
+    Batch,
+    /// Batch where all sources are bounded, and else streaming.
+    Automatic,
+}
+
+impl std::str::FromStr for RuntimeMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "streaming" => Ok(Self::Streaming),
+            "batch" => Ok(Self::Batch),
+            "automatic" => Ok(Self::Automatic),
+            _ => Err(Error::configuration(format!(
+                "`{text}` is no runtime mode: write streaming, batch or automatic"
+            ))),
+        }
+    }
 }
 
 impl OperatorContext {
@@ -166,6 +208,7 @@ impl OperatorContext {
             key_groups: KeyGroups::default_for(1),
             counters: Counters::default(),
             state: StateContext::new(KeyGroups::default_for(1), Budget::unlimited()),
+            mode: RuntimeMode::Streaming,
         }
     }
 }

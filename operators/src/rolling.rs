@@ -1,7 +1,8 @@
 //! Rolling aggregates: for each record what its key has come to so far, at the record's time.
 //!
 //! One output for each input (SEMANTICS 85, 86). No windows and no watermarks are involved, and
-//! nothing is late.
+//! nothing is late. In batch mode a key has one output, what it came to in the end, at the end of
+//! time (SEMANTICS 87).
 //!
 //! ```
 //! use tailwater_core::Timestamp;
@@ -31,7 +32,7 @@ pub use steps::{
 };
 
 use crate::blame::{Blamed, blame};
-use crate::{Collect, Description, Operator, OperatorContext};
+use crate::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 
 /// How many records before its turn the slot of a record is asked for: enough to hide a miss of the
 /// last cache and a page walk behind the records between, few enough for the processor to have all
@@ -52,6 +53,9 @@ pub struct Rolling<K, T, F, S: RollingStep<T>> {
     hashes: Vec<u64>,
     /// What its records came to.
     results: Vec<Stamped<S::State>>,
+    mode: RuntimeMode,
+    /// In batch mode, the key whose records are coming.
+    current: Option<(u64, K)>,
     records: PhantomData<fn(T)>,
 }
 
@@ -139,6 +143,8 @@ impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
             staged: Vec::new(),
             hashes: Vec::new(),
             results: Vec::new(),
+            mode: RuntimeMode::Streaming,
+            current: None,
             records: PhantomData,
         }
     }
@@ -200,6 +206,28 @@ fn apply<K: Key, T, S: RollingStep<T>>(
     Ok(())
 }
 
+impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
+    /// In batch mode: takes one record in, which has no output of its own.
+    fn take_in(&mut self, at: Timestamp, key: K, value: T, out: &mut impl Collect<S::State>) {
+        let hash = match &self.current {
+            Some((hash, current)) if *current == key => *hash,
+            _ => stable_hash(&key),
+        };
+        let Self { name, step, states, .. } = self;
+        let outcome = blame(name, at, || match states.get_mut(hash, &key) {
+            Some(state) => step.next(state, value),
+            None => {
+                states.get_or_insert_with(hash, key.clone(), || step.first(value));
+                Ok(())
+            }
+        });
+        if let Err(error) = outcome {
+            out.fail(Error::user(&self.name, at, error));
+        }
+        self.current = Some((hash, key));
+    }
+}
+
 impl<K, T, F, S> Operator for Rolling<K, T, F, S>
 where
     K: Key,
@@ -212,6 +240,11 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.states = StateTable::new(&context.state);
+        self.mode = context.mode;
+        if self.mode == RuntimeMode::Batch {
+            // There is one key at a time.
+            return Ok(());
+        }
         // Key groups do not come out quite even.
         let share = self.expected_keys / u64::from(context.cores);
         self.states.reserve(usize::try_from(share + share / 512).unwrap_or(usize::MAX));
@@ -221,6 +254,9 @@ where
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<S::State>) {
         let key = blame(&self.name, at, || (self.key_of)(&value));
+        if self.mode == RuntimeMode::Batch {
+            return self.take_in(at, key, value, out);
+        }
         let Self { name, step, states, .. } = self;
         let key = (stable_hash(&key), key);
         let emit = |state| out.record(at, state);
@@ -231,6 +267,11 @@ where
 
     /// Asks for the slot of a record some records before it takes it in.
     fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
+        if self.mode == RuntimeMode::Batch {
+            return batch
+                .drain(..)
+                .for_each(|Stamped { at, value }| self.on_record(at, value, out));
+        }
         let Self { name, key_of, step, states, staged, hashes, results, .. } = self;
         let blamed = Blamed::new(name);
         staged.extend(batch.iter().map(|record| {
@@ -255,6 +296,25 @@ where
         blamed.acquit();
         out.batch(results);
         hashes.clear();
+    }
+
+    // SEMANTICS 87
+    fn on_key_end(&mut self, out: &mut impl Collect<S::State>) {
+        if let Some((hash, key)) = self.current.take()
+            && let Some(state) = self.states.remove(hash, &key)
+        {
+            out.record(Timestamp::MAX, state);
+        }
+    }
+
+    /// Keys that did not come one after the other end together.
+    fn on_end(&mut self, out: &mut impl Collect<S::State>) {
+        if self.mode == RuntimeMode::Batch {
+            for (_, _, state) in self.states.iter() {
+                out.record(Timestamp::MAX, state.clone());
+            }
+            self.states.clear();
+        }
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {

@@ -13,6 +13,12 @@ pub trait Source: Send + Sync + 'static {
     /// A name for `explain` and reports: `files`, `ingress`.
     fn name(&self) -> String;
 
+    /// Whether its records surely end: what batch mode needs, and what
+    /// [`RuntimeMode::Automatic`](crate::RuntimeMode::Automatic) goes by.
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
     /// The names of the splits, in an order that does not change between runs. Called once, before
     /// any record flows; `cores` says how many readers there can be, for sources that can be cut at
     /// will.

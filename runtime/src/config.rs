@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use tailwater_core::{Error, Result, Span};
+use tailwater_operators::RuntimeMode;
+use tailwater_state::SortOptions;
 
 use crate::checkpoint::{Checkpoints, Restore};
 use crate::restart::Restart;
@@ -97,6 +99,10 @@ pub struct Local {
     pub restart: Restart,
     /// The most bytes of memory that state may take; `None` for as much as there is.
     pub state_memory: Option<u64>,
+    /// Whether the job runs as a stream, or as work on input that ends.
+    pub mode: RuntimeMode,
+    /// What sorting may take, in batch mode.
+    pub sort: SortOptions,
 }
 
 impl Default for Local {
@@ -119,11 +125,56 @@ impl Default for Local {
             allow_dropped_state: false,
             restart: Restart::Automatic,
             state_memory: None,
+            mode: RuntimeMode::Streaming,
+            sort: SortOptions::default(),
         }
     }
 }
 
 impl Local {
+    /// As this, for a job whose sources all end or do not: says whether it runs as a stream or as a
+    /// batch, and takes the checkpoints away from a batch, which takes none (SEMANTICS 90).
+    pub(crate) fn settled(
+        mut self,
+        unbounded: Option<&str>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        self.mode = match (self.mode, unbounded) {
+            (RuntimeMode::Streaming, _) | (RuntimeMode::Automatic, Some(_)) => {
+                RuntimeMode::Streaming
+            }
+            (RuntimeMode::Batch, Some(source)) => {
+                return Err(Error::configuration(format!(
+                    "source `{source}` does not say that it ends, and batch mode sorts all of it: \
+                     bound it, or run in streaming mode"
+                )));
+            }
+            (RuntimeMode::Batch, None) if self.checkpoints.is_some() => {
+                return Err(Error::configuration(
+                    "batch mode takes no checkpoints, it starts again from the beginning: leave \
+                     them out, or run in streaming mode",
+                ));
+            }
+            (RuntimeMode::Batch | RuntimeMode::Automatic, None) => RuntimeMode::Batch,
+        };
+        if self.mode == RuntimeMode::Streaming {
+            return Ok(self);
+        }
+        if !matches!(self.restore, Restore::None) {
+            return Err(Error::configuration(
+                "batch mode cannot go on from a checkpoint: run in streaming mode",
+            ));
+        }
+        if self.checkpoints.take().is_some() {
+            warnings.push(
+                "all sources end, so the job runs as a batch: it takes no checkpoints, \
+                           and starts again from the beginning after a failure"
+                    .to_owned(),
+            );
+        }
+        Ok(self)
+    }
+
     /// So many cores, everything else by default.
     pub fn cores(count: u32) -> Self {
         Self { cores: Cores::Count(count), ..Self::default() }

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tailwater_operators::RuntimeMode;
 
 use crate::checkpoint::CheckpointReport;
 use crate::latency::{LatencySummary, Percentiles, Verdict};
@@ -40,6 +41,8 @@ pub struct Report {
     pub job: String,
     /// What drove it: `glommio`, `threads` or `seeded`.
     pub driver: String,
+    /// Whether it ran as a stream or as a batch.
+    pub mode: RuntimeMode,
     /// From the start of the first core to the end of the last, in seconds.
     pub secs: f64,
     /// Each source.

@@ -16,7 +16,11 @@ const fn is_copied<T: Archive>() -> bool {
 
 /// Appends the archive of `value`. `scratch` is emptied; it keeps its memory between calls.
 #[inline]
-fn append<T: Record>(value: &T, bytes: &mut Vec<u8>, scratch: &mut AlignedVec) -> Result<()> {
+pub(crate) fn append<T: Record>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+    scratch: &mut AlignedVec,
+) -> Result<()> {
     if const { is_copied::<T>() } {
         // SAFETY: rkyv's optimisation is on only for types without padding, so that all bytes are
         // initialised.

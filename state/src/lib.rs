@@ -14,6 +14,7 @@ pub mod pane;
 mod prefetch;
 mod slab;
 pub mod snapshot;
+pub mod sort;
 pub mod store;
 pub mod table;
 #[cfg(test)]
@@ -31,4 +32,5 @@ pub use snapshot::{
     Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,
     StateValue, StoredValues, TrackedPart,
 };
+pub use sort::SortOptions;
 pub use table::StateTable;

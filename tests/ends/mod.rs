@@ -40,6 +40,10 @@ where
         "script".to_owned()
     }
 
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     fn splits(&self, _: u32) -> Result<Vec<String>> {
         Ok((0..self.splits).map(|split| format!("split-{split}")).collect())
     }

@@ -205,6 +205,10 @@ where
         format!("files {}", self.paths_shown())
     }
 
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     fn splits(&self, _cores: u32) -> Result<Vec<String>> {
         self.list(Letters::Anew)
     }

@@ -229,6 +229,8 @@ pub struct AsOfJoin<K, L, R, FL, FR> {
     next_number: u64,
     watermark: Timestamp,
     pending: Option<Timestamp>,
+    /// What is pending is all that a key has, in batch mode: no watermark goes with it.
+    key_ends: bool,
     types: PhantomData<fn(L, R)>,
 }
 
@@ -245,6 +247,7 @@ impl<K, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
             next_number: 0,
             watermark: Timestamp::MIN,
             pending: None,
+            key_ends: false,
             types: PhantomData,
         }
     }
@@ -384,6 +387,12 @@ where
         self.resume(out);
     }
 
+    // SEMANTICS 88
+    fn on_key_end(&mut self, out: &mut impl Collect<Matched<L, R>>) {
+        self.key_ends = true;
+        self.on_watermark(Timestamp::MAX, out);
+    }
+
     fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
@@ -397,7 +406,11 @@ where
             self.emit_first(out);
         }
         self.pending = None;
-        out.watermark(watermark);
+        if std::mem::take(&mut self.key_ends) {
+            self.watermark = Timestamp::MIN;
+        } else {
+            out.watermark(watermark);
+        }
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {

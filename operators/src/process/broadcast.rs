@@ -215,6 +215,10 @@ where
         self.keyed.resume(out);
     }
 
+    fn on_key_end(&mut self, out: &mut impl Collect<P::Out>) {
+        self.keyed.on_key_end(out);
+    }
+
     fn wants_clock(&self) -> bool {
         true
     }

@@ -1,5 +1,7 @@
 //! The operator that runs a [`Process`]: enters the key, calls, and hands on what came of it.
 
+use std::collections::VecDeque;
+
 use tailwater_core::{Key, Result, Stamped, Timestamp, stable_hash};
 use tailwater_state::keyed::{Domain, KeyedState, Now, Timer, Timers};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, TrackedState};
@@ -8,7 +10,7 @@ use super::context::{Request, What};
 use super::{Context, Process};
 use crate::aggregate::short_type_name;
 use crate::blame::blame;
-use crate::{Collect, Description, Operator, OperatorContext};
+use crate::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 
 /// Keys that are hashed and asked for before the first of them is worked on.
 const GROUP: usize = 64;
@@ -32,9 +34,21 @@ pub struct ProcessOperator<P: Process, F> {
     pub(super) clock: Timestamp,
     /// The watermark whose timers are firing.
     pending: Option<Timestamp>,
+    /// In batch mode, how far the end of a key has come.
+    key_end: Option<KeyEnd<KeyOf<P>>>,
+    mode: RuntimeMode,
     context: Context<P::Out>,
     /// Empty between calls.
     group: Vec<(u64, KeyOf<P>, Stamped<P::In>)>,
+}
+
+/// The end of a key, in batch mode.
+enum KeyEnd<K> {
+    /// Event-time timers are firing.
+    Events,
+    /// Those of the wall clock are; what they set for it themselves is dropped, or a timer that
+    /// sets itself anew would never end.
+    Clock(VecDeque<Timer<K>>),
 }
 
 /// What needs the core's context.
@@ -61,6 +75,8 @@ impl<P: Process, F> ProcessOperator<P, F> {
             watermark: Timestamp::MIN,
             clock: Timestamp::MIN,
             pending: None,
+            key_end: None,
+            mode: RuntimeMode::Streaming,
             context: Context::default(),
             group: Vec::new(),
         }
@@ -95,6 +111,21 @@ impl<P: Process, F> ProcessOperator<P, F> {
         state.enter(hash, key, now);
         blame(name, at, || process.on_record(value, state, context));
         hand_on(name, context, timers, key, out);
+    }
+
+    /// At the end of a key, the next timer of the wall clock, whatever it says.
+    fn next_of_clock(&mut self) -> Option<Timer<KeyOf<P>>> {
+        match self.key_end.as_mut()? {
+            KeyEnd::Clock(left) => left.pop_front(),
+            KeyEnd::Events => {
+                let timers = &mut self.opened().timers;
+                let next = || timers.pop_due(Domain::Processing, Timestamp::MAX);
+                let mut left: VecDeque<_> = std::iter::from_fn(next).collect();
+                let first = left.pop_front();
+                self.key_end = Some(KeyEnd::Clock(left));
+                first
+            }
+        }
     }
 
     fn fire(&mut self, timer: Timer<KeyOf<P>>, out: &mut impl Collect<P::Out>) {
@@ -156,6 +187,7 @@ where
         let Self { name, process, .. } = self;
         blame(name, Timestamp::NONE, || process.open(&mut state));
         self.opened = Some(Opened { state, timers: Timers::new(&context.state) });
+        self.mode = context.mode;
         Ok(())
     }
 
@@ -201,8 +233,13 @@ where
     fn resume(&mut self, out: &mut impl Collect<P::Out>) {
         let Some(watermark) = self.pending else { return };
         for _ in 0..TIMERS_MAX {
-            let Some(timer) = self.opened().timers.pop_due(Domain::Event, watermark) else {
+            let due = self.opened().timers.pop_due(Domain::Event, watermark);
+            let Some(timer) = due.or_else(|| self.next_of_clock()) else {
                 self.pending = None;
+                if self.key_end.take().is_some() {
+                    self.opened().timers.drop_processing();
+                    return;
+                }
                 self.watermark = watermark;
                 let now = Now { processing: self.clock, event: watermark };
                 self.opened().state.sweep(now, SWEEP_MAX);
@@ -216,6 +253,12 @@ where
         }
     }
 
+    // SEMANTICS 89
+    fn on_key_end(&mut self, out: &mut impl Collect<P::Out>) {
+        self.key_end = Some(KeyEnd::Events);
+        self.on_watermark(Timestamp::MAX, out);
+    }
+
     fn wants_clock(&self) -> bool {
         true
     }
@@ -223,6 +266,10 @@ where
     fn on_clock(&mut self, now: Timestamp, out: &mut impl Collect<P::Out>) {
         self.clock = self.clock.max(now);
         let clock = self.clock;
+        if self.mode == RuntimeMode::Batch {
+            // Timers of the wall clock fire at the end of their key.
+            return;
+        }
         for _ in 0..TIMERS_MAX {
             let due = self.opened().timers.pop_due(Domain::Processing, clock);
             let Some(timer) = due else { break };

@@ -398,6 +398,11 @@ where
         self.flush(out);
     }
 
+    /// What comes behind a key that has ended are other keys.
+    fn on_key_end(&mut self, out: &mut impl Collect<Self::Out>) {
+        self.before_barrier(out);
+    }
+
     fn before_barrier(&mut self, out: &mut impl Collect<Self::Out>) {
         if !self.panes.all().is_empty() {
             self.start_flush(Cause::Barrier, out);

@@ -186,6 +186,7 @@ impl JobHandle {
                 Driver::Threads => "threads".to_owned(),
                 Driver::Seeded(seed) => format!("seeded {seed}"),
             },
+            mode: shared.local.mode,
             secs: ended_ns.saturating_sub(started_ns) as f64 / 1e9,
             records: sources.iter().map(|source| source.records).sum(),
             sources,

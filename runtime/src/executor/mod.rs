@@ -124,6 +124,8 @@ impl Shared {
                 .as_ref()
                 .map_or_else(Default::default, |c| c.guarantee),
             restoring: self.restoring.clone(),
+            mode: self.local.mode,
+            sort: self.local.sort.clone(),
         }
     }
 
@@ -232,6 +234,8 @@ fn supervise(
     local.check()?;
     let placement = Placement::plan(&local)?;
     let mut warnings = placement.warnings.clone();
+    let unbounded = graph.nodes.iter().find(|node| !node.is_bounded);
+    let local = local.settled(unbounded.map(|node| &*node.name), &mut warnings)?;
     let driver = driver_glommio::choose(local.driver, &mut warnings);
     let store = local.checkpoints.as_ref().map(|config| config.store.open()).transpose()?;
     let origin = supervisor::open_origin(&graph.name, &local, store.as_ref(), &mut warnings)?;

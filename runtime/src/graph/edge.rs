@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_core::{Record, Result};
 use tailwater_network::{Ends, Receiver, Sender, mesh_of};
+use tailwater_operators::RuntimeMode;
 
 use super::routes::{CustomRouters, KeyRouters, MakeRouter, Only, Shuffles, ToAll, Turns};
 use super::{Partition, Reach};
 use crate::task::inbox::Inbox;
 use crate::task::outbox::Outbox;
+use crate::task::sorted::SortedInput;
 use crate::task::{Input, InputPlan, OutputPlan, TaskContext, Undertaking};
 
 /// An edge that carries records of type `T`.
@@ -99,6 +101,46 @@ impl<T: Record> InputPlan<T> for InboxPlan<T> {
             return Ok(None);
         }
         Ok(Some(Box::new(Inbox::new(receivers, context.guarantee))))
+    }
+}
+
+/// Reads edges whose records belong to keys: as [`InboxPlan`], and in batch mode sorted by key and
+/// time.
+pub struct KeyedInboxPlan<T, F> {
+    inbox: InboxPlan<T>,
+    /// Behind a mutex because it is `Send` and is cloned from several threads.
+    hash: Mutex<F>,
+}
+
+impl<T, F> KeyedInboxPlan<T, F> {
+    /// Reads all of these; `hash` gives the hash of a record's key, or `None` where it has none and
+    /// is for all keys.
+    pub fn new(edges: Vec<Arc<Edge<T>>>, hash: F) -> Self {
+        Self { inbox: InboxPlan::new(edges), hash: Mutex::new(hash) }
+    }
+}
+
+impl<T, F> InputPlan<T> for KeyedInboxPlan<T, F>
+where
+    T: Record,
+    F: FnMut(&T) -> Option<u64> + Clone + Send + 'static,
+{
+    fn edges(&self) -> Vec<usize> {
+        self.inbox.edges()
+    }
+
+    fn prepare(&self, task: &str, undertaking: &Undertaking) -> Result<()> {
+        self.inbox.prepare(task, undertaking)
+    }
+
+    fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
+        let inbox = self.inbox.open(context)?;
+        if context.mode != RuntimeMode::Batch {
+            return Ok(inbox);
+        }
+        let hash = self.hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sorted = |inbox| SortedInput::new(inbox, hash, context.sort.clone());
+        Ok(inbox.map(|inbox| Box::new(sorted(inbox)) as Box<dyn Input<T>>))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::Objective;
 use crate::task::stage::{StagePlan, TaskPlan};
 use crate::task::{InputPlan, OutputPlan, Undertaking};
 
-pub use edge::{Edge, InboxPlan, OutboxPlan};
+pub use edge::{Edge, InboxPlan, KeyedInboxPlan, OutboxPlan};
 pub use routes::{Partition, Reach};
 
 /// A task of the job, before it is put onto cores.
@@ -28,6 +28,8 @@ pub struct Node {
     pub operators: Vec<Description>,
     /// Whether it reads a source.
     pub is_source: bool,
+    /// Whether what it reads surely ends.
+    pub is_bounded: bool,
     /// The sink that its output goes to, if it leaves the job.
     pub sink: Option<String>,
     /// The most cores that it runs on, the first ones.
@@ -122,6 +124,7 @@ impl Graph {
     {
         let node = self.nodes.len();
         let inputs = input.edges();
+        let is_bounded = input.is_bounded();
         for &edge in &inputs {
             self.edges[edge].to = Some(node);
         }
@@ -139,6 +142,7 @@ impl Graph {
             name,
             operators,
             is_source: inputs.is_empty(),
+            is_bounded,
             sink,
             cores_max,
             plan: Box::new(plan),

@@ -7,6 +7,7 @@ mod handover;
 pub mod inbox;
 pub mod outbox;
 pub mod sink;
+pub mod sorted;
 pub mod source;
 pub mod stage;
 pub mod watermark_merge;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use tailwater_core::{
     Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
 };
-use tailwater_operators::{Collect, OperatorContext, Waker};
-use tailwater_state::{SnapshotWriter, StateContext};
+use tailwater_operators::{Collect, OperatorContext, RuntimeMode, Waker};
+use tailwater_state::{SnapshotWriter, SortOptions, StateContext};
 
 use self::drift::DriftGroups;
 use crate::checkpoint::Restoring;
@@ -112,6 +113,10 @@ pub struct TaskContext {
     pub guarantee: Guarantee,
     /// What the job goes on from, if it does.
     pub restoring: Option<Restoring>,
+    /// How the job is run: [`RuntimeMode::Streaming`] or [`RuntimeMode::Batch`].
+    pub mode: RuntimeMode,
+    /// What sorting may take, in batch mode.
+    pub sort: SortOptions,
 }
 
 /// What an attempt of a job sets out with, before any core starts.
@@ -136,6 +141,7 @@ impl TaskContext {
             key_groups: self.key_groups,
             counters: self.counters.clone(),
             state: self.state.clone(),
+            mode: self.mode,
         }
     }
 }
@@ -176,6 +182,8 @@ pub enum Event {
     Records,
     /// A control element, merged over the input's channels.
     Control(ControlElement),
+    /// In batch mode: the key whose records came last has no more.
+    KeyEnd,
 }
 
 /// The output end of a task: takes what the chain emits, and control elements between.
@@ -235,6 +243,11 @@ pub trait Output<T>: Collect<T> {
 pub trait InputPlan<T>: Send + Sync + 'static {
     /// The edges that it reads, for the graph.
     fn edges(&self) -> Vec<usize>;
+
+    /// Whether it surely ends. What reads other tasks' outputs ends with them.
+    fn is_bounded(&self) -> bool {
+        true
+    }
 
     /// What there is to know before any core starts: lists splits, for instance. Each attempt of a
     /// job begins with it, and leaves nothing of the one before.

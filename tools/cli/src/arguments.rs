@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tailwater::connectors::OnError;
 use tailwater::{
-    CheckpointOptions, Cores, Driver, Error, Idle, Objective, Pace, Result, Span, TimeUnits,
+    CheckpointOptions, Cores, Driver, Error, Idle, ModeOptions, Objective, Pace, Result, Span,
+    TimeUnits,
 };
 
 use crate::bench::BenchArgs;
@@ -199,6 +200,8 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub checkpoints: CheckpointOptions,
+    #[command(flatten)]
+    pub mode: ModeOptions,
 }
 
 /// The options of `tailwater explain`.

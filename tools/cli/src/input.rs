@@ -99,6 +99,10 @@ impl<S: Source> Source for Limited<S> {
         self.source.name()
     }
 
+    fn is_bounded(&self) -> bool {
+        self.limit.is_some() || self.source.is_bounded()
+    }
+
     fn splits(&self, cores: u32) -> Result<Vec<String>> {
         Ok(self.dealt(self.source.splits(cores)?))
     }

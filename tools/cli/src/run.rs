@@ -38,7 +38,7 @@ pub fn run(arguments: RunArgs) -> Result<()> {
         floor_measurement: 50.millis(),
         ..Local::default()
     };
-    let handle = job.start(arguments.checkpoints.apply(local))?;
+    let handle = job.start(arguments.mode.apply(arguments.checkpoints.apply(local)))?;
     stop_on_signals(&handle)?;
     if !arguments.quiet {
         for warning in handle.warnings() {

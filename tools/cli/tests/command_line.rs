@@ -63,6 +63,12 @@ fn the_output_is_the_same_on_any_cores_driver_and_seed() {
             let output = with("output", cores, &driver);
             assert!(output == expected, "{job}: {driver} on {cores} cores differs");
         }
+        for cores in ["1", "2"] {
+            let spilling = ["--batch", "--sort-memory", "64KiB", "--cores", cores];
+            let output =
+                output_of(directory.path(), "batch", job, &[&tape[..], &spilling].concat());
+            assert!(output == expected, "{job}: batch on {cores} cores differs");
+        }
     }
 }
 
@@ -171,6 +177,8 @@ fn what_cannot_work_is_said() {
     let said = fail(&["run", "bars", "--input", bad, "--format", "itch50"], 1);
     assert!(said.contains("ITCH"), "{said}");
     assert!(fail(&["run", "bars", "--slide", "1s"], 1).contains("--slide"));
+    let said = fail(&["run", "bars", "--batch", "--rate", "10000/s"], 1);
+    assert!(said.contains("does not say that it ends"), "{said}");
     assert!(fail(&["run", "bars", "--format", "csv"], 1).contains("--input"));
     assert!(
         fail(&["generate", "--format", "csv", "--symbols", "0", "--output", "-"], 1)
@@ -188,6 +196,7 @@ fn what_cannot_work_is_said() {
         ("--objective", "p99", "p99=50us"),
         ("--on-error", "shrug", "dead-letter=FILE"),
         ("--report", "xml", "json"),
+        ("--runtime-mode", "bulk", "streaming, batch or automatic"),
     ] {
         let said = fail(&["run", "vwap", &format!("{option}={value}")], 2);
         assert!(said.contains(hint) && said.contains(option), "{said}");

@@ -45,6 +45,10 @@ impl Source for Tape {
         "synthetic".to_owned()
     }
 
+    fn is_bounded(&self) -> bool {
+        self.prints != u64::MAX
+    }
+
     fn splits(&self, _cores: u32) -> Result<Vec<String>> {
         Ok((0..self.parts).map(|part| format!("synthetic-{part}")).collect())
     }

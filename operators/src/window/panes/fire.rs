@@ -55,7 +55,11 @@ where
             }
             self.firing = None;
             self.drop_cleaned();
-            out.watermark(self.watermark);
+            if std::mem::take(&mut self.key_ends) {
+                self.set_watermark(Timestamp::MIN);
+            } else {
+                out.watermark(self.watermark);
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub struct PaneWindows<K, T, F, G: Aggregator<T>> {
     panes: Panes<K, G::Accumulator>,
     total: Total<K, G::Accumulator>,
     firing: Option<Firing>,
+    /// What is firing is all that a key has, in batch mode: no watermark goes with it.
+    key_ends: bool,
     hot: HotPane,
     /// Hashes and keys of the group in hand; empty between calls.
     staged: Vec<(u64, K)>,
@@ -114,6 +116,7 @@ where
             panes: Panes::default(),
             total,
             firing: None,
+            key_ends: false,
             hot: HotPane::NONE,
             staged: Vec::new(),
             types: PhantomData,
@@ -287,6 +290,15 @@ where
         self.fire(out);
     }
 
+    // SEMANTICS 88, 89
+    fn on_key_end(&mut self, out: &mut impl Collect<Self::Out>) {
+        self.key_ends = true;
+        self.firing = Some(Firing::after(self.fired));
+        self.set_watermark(Timestamp::MAX);
+        self.hot = HotPane::NONE;
+        self.fire(out);
+    }
+
     #[inline]
     fn is_pending(&self) -> bool {
         self.firing.is_some()
@@ -341,6 +353,7 @@ where
             panes: Panes::default(),
             total: Total::for_windows(&self.grid, &self.aggregator),
             firing: None,
+            key_ends: false,
             hot: HotPane::NONE,
             staged: Vec::new(),
             types: PhantomData,

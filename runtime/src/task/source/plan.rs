@@ -95,6 +95,10 @@ where
         Vec::new()
     }
 
+    fn is_bounded(&self) -> bool {
+        self.source.is_bounded()
+    }
+
     fn prepare(&self, task: &str, undertaking: &Undertaking) -> Result<()> {
         let Undertaking { cores, key_groups, restoring, .. } = undertaking;
         let stored = match restoring {

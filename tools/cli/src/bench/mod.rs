@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tailwater::{CheckpointOptions, Driver, Idle, Local, Report, Result};
+use tailwater::{CheckpointOptions, Driver, Idle, Local, ModeOptions, Report, Result};
 
 /// Which workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,6 +72,8 @@ pub struct BenchArgs {
     first_output: bool,
     #[command(flatten)]
     checkpoints: CheckpointOptions,
+    #[command(flatten)]
+    mode: ModeOptions,
 }
 
 /// What the checkpoints of a workload came to; nothing where it took none.
@@ -132,13 +134,14 @@ struct Throughput {
 
 impl BenchArgs {
     fn local(&self) -> Local {
-        self.checkpoints.clone().apply(Local {
+        let local = self.checkpoints.clone().apply(Local {
             driver: self.driver,
             idle: self.idle,
             // What is measured is the work; a marker a millisecond belongs to `run`.
             marker_interval: None,
             ..Local::cores(self.cores)
-        })
+        });
+        self.mode.clone().apply(local)
     }
 
     fn throughput(
@@ -234,6 +237,10 @@ where
 
     fn name(&self) -> String {
         "generated".to_owned()
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
     }
 
     fn splits(&self, cores: u32) -> Result<Vec<String>> {
