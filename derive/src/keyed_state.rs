@@ -9,7 +9,7 @@ use syn::{PathArguments, TypePath, parse_quote};
 /// The states that need no path.
 const STATES: [&str; 5] = ["Value", "List", "Map", "Reducing", "Aggregating"];
 /// Names of the operator's own states.
-const TAKEN: [&str; 3] = ["timers", "watermark", "clock"];
+const TAKEN: [&str; 5] = ["timers", "watermark", "firing", "clock", "broadcast"];
 
 struct Options {
     key: Type,

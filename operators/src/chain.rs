@@ -26,6 +26,8 @@ impl<T: 'static> Operator for Identity<T> {
     type In = T;
     type Out = T;
 
+    const QUIET: bool = true;
+
     #[inline(always)]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<T>) {
         out.record(at, value);
@@ -95,6 +97,8 @@ where
     type In = A::In;
     type Out = B::Out;
 
+    const QUIET: bool = A::QUIET && B::QUIET;
+
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.first.open(context)?;
         self.second.open(context)
@@ -118,6 +122,13 @@ where
     #[inline]
     fn is_pending(&self) -> bool {
         self.first.is_pending() || self.second.is_pending()
+    }
+
+    /// What the first emits must not come to the second in the middle of its work.
+    #[inline]
+    fn must_finish(&self) -> bool {
+        self.first.must_finish()
+            || (self.second.is_pending() && (!A::QUIET || self.second.must_finish()))
     }
 
     fn resume(&mut self, out: &mut impl Collect<B::Out>) {
@@ -161,7 +172,7 @@ where
     /// The second is asked when the first, and what it emitted, is done.
     fn before_barrier(&mut self, out: &mut impl Collect<B::Out>) {
         self.first.before_barrier(&mut Link { next: &mut self.second, out });
-        if !self.is_pending() {
+        if !self.must_finish() {
             self.second.before_barrier(out);
         }
     }

@@ -15,6 +15,10 @@ pub trait Operator: Send + 'static {
     /// What goes out.
     type Out;
 
+    /// Whether it emits because of records and watermarks only, never at a barrier or by the clock.
+    /// Pending work of the operator behind it need not be done at those then.
+    const QUIET: bool = false;
+
     /// Called once, before anything else, on the core that the instance will run on.
     ///
     /// # Errors
@@ -49,6 +53,14 @@ pub trait Operator: Send + 'static {
     #[inline]
     fn is_pending(&self) -> bool {
         false
+    }
+
+    /// Whether the pending work must be done before a barrier, and before the clock is told. One
+    /// that has much of it, such as timers, and can go on with the rest after a restore, says that
+    /// it need not.
+    #[inline]
+    fn must_finish(&self) -> bool {
+        self.is_pending()
     }
 
     /// Goes on with pending work for as long as `out` has room.
@@ -94,7 +106,8 @@ pub trait Operator: Send + 'static {
     }
 
     /// Writes what the operator remembers: values whole, tracked states by cutting them here.
-    /// Nothing is pending when it is called, and the snapshot before is drained.
+    /// Nothing that [must be finished](Operator::must_finish) is pending when it is called, and the
+    /// snapshot before is drained.
     ///
     /// # Errors
     /// When a value cannot be archived.

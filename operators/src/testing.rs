@@ -127,6 +127,8 @@ pub struct Harness<O: Operator> {
     output: Output<O::Out>,
     /// All snapshots that were taken, chained as checkpoints are.
     snapshots: MemorySnapshot,
+    /// Whether pending work that need not be finished is left for [`go_on`](Harness::go_on).
+    in_pieces: bool,
 }
 
 impl<O: Operator> Harness<O> {
@@ -150,7 +152,8 @@ impl<O: Operator> Harness<O> {
         operator.open(&context)?;
         let output =
             Output { elements: Vec::new(), error: None, room, refused_last: Cell::new(false) };
-        Ok(Self { operator, context, output, snapshots: MemorySnapshot::new(1) })
+        let snapshots = MemorySnapshot::new(1);
+        Ok(Self { operator, context, output, snapshots, in_pieces: false })
     }
 
     /// Pushes one record.
@@ -263,7 +266,7 @@ impl<O: Operator> Harness<O> {
     fn cut(&mut self, kind: SnapshotKind) -> Result<SnapshotParts> {
         loop {
             self.operator.before_barrier(&mut self.output);
-            if !self.operator.is_pending() {
+            if !self.operator.must_finish() {
                 break;
             }
             self.finish_pending();
@@ -300,9 +303,22 @@ impl<O: Operator> Harness<O> {
         &self.operator
     }
 
+    /// Does a piece of what is left of pending work; whether there was something.
+    fn go_on(&mut self) -> bool {
+        let is_pending = self.operator.is_pending() && self.output.error.is_none();
+        if is_pending {
+            self.operator.resume(&mut self.output);
+            self.finish_pending();
+        }
+        is_pending
+    }
+
     fn finish_pending(&mut self) {
         let mut fruitless = 0;
         while self.operator.is_pending() && self.output.error.is_none() {
+            if self.in_pieces && !self.operator.must_finish() {
+                return;
+            }
             let before = self.output.elements.len();
             self.operator.resume(&mut self.output);
             fruitless = if self.output.elements.len() > before { 0 } else { fruitless + 1 };
@@ -357,6 +373,8 @@ enum Restores {
     AfterEach,
     /// After the element at this position only.
     After(usize),
+    /// After each element and before each piece of pending work.
+    BetweenPieces,
 }
 
 /// What a run came to, for comparing.
@@ -379,7 +397,7 @@ impl<T> Outcome<T> {
 
 /// Runs a script and returns its output, after running it in more ways that must come to the same:
 /// with a snapshot restored into a fresh operator after each element, with an output that refuses
-/// every other call, with both, with successive records in one batch, and with failures after
+/// every other call, with both, also between pieces of pending work, with successive records in one batch, and with failures after
 /// checkpoints that are drained while more elements come. Counts and a failure's message must agree
 /// too.
 ///
@@ -399,6 +417,7 @@ where
         ("with a snapshot and restore after each element", Room::Always, Restores::AfterEach),
         ("with an output that refuses every other call", Room::EveryOther, Restores::Never),
         ("with restores and refusals", Room::EveryOther, Restores::AfterEach),
+        ("with restores amid pending work", Room::EveryOther, Restores::BetweenPieces),
     ] {
         assert_same(&plain, run(&make, script, room, restores), order, way);
     }
@@ -437,12 +456,21 @@ fn run<O: Operator<In: Clone>>(
 ) -> Outcome<O::Out> {
     let mut harness =
         Harness::with_room(make(), room).unwrap_or_else(|error| panic!("cannot open: {error}"));
+    harness.in_pieces = restores == Restores::BetweenPieces;
     for (index, element) in script.iter().enumerate() {
         harness.element(element.clone());
-        if restores == Restores::AfterEach || restores == Restores::After(index) {
+        let restores = match restores {
+            Restores::Never => false,
+            Restores::AfterEach | Restores::BetweenPieces => true,
+            Restores::After(position) => position == index,
+        };
+        while restores {
             harness
                 .replace(make())
                 .unwrap_or_else(|error| panic!("cannot restore after element {index}: {error}"));
+            if !harness.go_on() {
+                break;
+            }
         }
     }
     Outcome::of(harness)

@@ -211,6 +211,10 @@ where
         self.keyed.is_pending()
     }
 
+    fn must_finish(&self) -> bool {
+        self.keyed.must_finish()
+    }
+
     fn resume(&mut self, out: &mut impl Collect<P::Out>) {
         self.keyed.resume(out);
     }

@@ -230,6 +230,11 @@ where
         self.pending.is_some()
     }
 
+    /// The rest of the timers fires after a restore.
+    fn must_finish(&self) -> bool {
+        false
+    }
+
     fn resume(&mut self, out: &mut impl Collect<P::Out>) {
         let Some(watermark) = self.pending else { return };
         for _ in 0..TIMERS_MAX {
@@ -288,10 +293,11 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
-        let Self { name, opened, watermark, clock, .. } = self;
+        let Self { name, opened, watermark, clock, pending, .. } = self;
         let Opened { state, timers } = opened.as_mut().expect("an operator is opened first");
         into.operator(name, |into| {
             into.value("watermark", watermark)?;
+            into.value("firing", &pending.unwrap_or(*watermark))?;
             into.value("clock", clock)?;
             into.tracked("timers", timers)?;
             state.snapshot(into)
@@ -304,12 +310,15 @@ where
     }
 
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
-        let Self { name, opened, watermark, clock, .. } = self;
+        let Self { name, opened, watermark, clock, pending, .. } = self;
         let Opened { state, timers } = opened.as_mut().expect("an operator is opened first");
         from.operator(name, |from| {
             // On another number of cores the least of all is what all of them have promised.
             let least = |times: Vec<Timestamp>| times.into_iter().min();
             *watermark = least(from.values("watermark")?).unwrap_or(Timestamp::MIN);
+            let firing = least(from.values("firing")?).unwrap_or(Timestamp::MIN);
+            // The barrier came between timers of this watermark: the rest of them fires now.
+            *pending = (firing > *watermark).then_some(firing);
             *clock = least(from.values("clock")?).unwrap_or(Timestamp::MIN);
             from.tracked("timers", timers)?;
             state.restore(from)

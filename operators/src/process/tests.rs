@@ -333,6 +333,19 @@ fn a_burst_of_timers_is_worked_off_in_pieces() {
     assert!(out.0 == 2000 && resumed > 3, "{} fired, {resumed} times resumed", out.0);
 }
 
+/// A barrier in the middle of a burst: what has fired does not fire again, the rest does, and the
+/// watermark follows it.
+#[test]
+fn a_burst_of_timers_goes_on_after_a_restore() {
+    let make = || ProcessOperator::new(key_of as fn(&Wish) -> u8, Timed);
+    let script: Vec<_> = (0..3)
+        .map(|key| record(0, (key, (1000..1700).collect(), vec![], vec![])))
+        .chain([watermark(1650), record(1700, (1, vec![1600], vec![], vec![])), watermark(1800)])
+        .collect();
+    let output = check_operator(make, &script, Order::Exact);
+    assert_eq!(output.len(), 3 * 700 + 1 + 2);
+}
+
 /// Fails on purpose.
 #[derive(Clone)]
 struct Failing;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tailwater_core::{Control, Result, Stamped, Timestamp};
+use tailwater_core::{Barrier, Control, Result, Stamped, Timestamp};
 use tailwater_network::{Polled, Receiver};
 
 use super::alignment::Alignment;
@@ -107,6 +107,22 @@ impl<T> Input<T> for Inbox<T> {
         }
     }
 
+    fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {
+        let mut none = Vec::new();
+        for channel in 0..self.receivers.len() {
+            // A limit of no records: only control elements whose turn it is.
+            while self.ready.is_empty()
+                && !self.alignment.is_blocked(channel)
+                && let Polled::Control(control) = self.receivers[channel].poll(0, &mut none)
+            {
+                self.on_control(channel, control, step.now_ns);
+            }
+        }
+        let Some(Control::Barrier(barrier)) = self.ready.front().copied() else { return Ok(None) };
+        self.ready.pop_front();
+        Ok(Some(barrier))
+    }
+
     fn on_blocked(&mut self, _: &Step) {}
 
     fn alignment_ns(&self) -> u64 {
@@ -118,7 +134,6 @@ impl<T> Input<T> for Inbox<T> {
 mod tests {
     use super::*;
     use crate::control::Mode;
-    use tailwater_core::Barrier;
     use tailwater_network::{Sender, channel};
 
     const STEP: Step = Step {
@@ -163,6 +178,33 @@ mod tests {
         second.control(barrier);
         second.flush();
         assert_eq!(drain(&mut inbox), [Err(barrier), Ok(2)]);
+    }
+
+    /// While timers fire: what is next is the barrier, or it stays where it is.
+    #[test]
+    fn a_barrier_is_taken_alone_where_nothing_stands_before_it() {
+        let (mut first, mut second, mut inbox) = two();
+        let barrier = Control::Barrier(Barrier { checkpoint: 1 });
+        first.control(barrier);
+        first.send(Timestamp(2), 2);
+        second.send(Timestamp(1), 10);
+        second.control(barrier);
+        first.flush();
+        second.flush();
+        assert_eq!(inbox.poll_barrier(&STEP).unwrap(), None);
+        let mut batch = Vec::new();
+        assert_eq!(inbox.poll(&STEP, 8, &mut batch).unwrap(), Event::Records);
+        assert_eq!(inbox.poll_barrier(&STEP).unwrap(), Some(Barrier { checkpoint: 1 }));
+        assert_eq!(inbox.poll_barrier(&STEP).unwrap(), None);
+        assert_eq!(drain(&mut inbox), [Ok(2)]);
+        // A watermark keeps its turn, and what is behind it too.
+        for channel in [&mut first, &mut second] {
+            channel.control(Control::Watermark(Timestamp(9)));
+            channel.control(barrier);
+            channel.flush();
+        }
+        assert_eq!(inbox.poll_barrier(&STEP).unwrap(), None);
+        assert_eq!(drain(&mut inbox), [Err(Control::Watermark(Timestamp(9))), Err(barrier)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod watermark_merge;
 use std::sync::Arc;
 
 use tailwater_core::{
-    Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
+    Barrier, Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
 };
 use tailwater_operators::{Collect, OperatorContext, RuntimeMode, Waker};
 use tailwater_state::{SnapshotWriter, SortOptions, StateContext};
@@ -153,6 +153,16 @@ pub trait Input<T> {
     /// # Errors
     /// When the input cannot be read on.
     fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event>;
+
+    /// The barrier, if nothing stands before it any more: asked while the chain is in the middle of
+    /// its work for a watermark, and takes nothing else.
+    ///
+    /// # Errors
+    /// When the input cannot be read on.
+    fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {
+        let _ = step;
+        Ok(None)
+    }
 
     /// The task could not take input in this round; time that passes now is not the input's silence
     /// (SEMANTICS 17).

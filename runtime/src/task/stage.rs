@@ -1,7 +1,7 @@
 //! A stage: one chain of operators between an input and an output end. The control flow of a task.
 //!
 //! ```text
-//! barrier -> before_barrier, resume while pending -> snapshot -> barrier onward -> records again
+//! barrier -> before_barrier, resume what must be finished -> snapshot -> barrier onward -> records again
 //!                                                      '-> a bounded drain in each step -> chunks
 //!         drained, and the sink's transaction prepared -> acknowledged
 //! end     -> output flushed -> done; with checkpoints: it stays, takes its part in each, and is
@@ -35,7 +35,7 @@ struct Stage<C: Operator, O> {
     clock: Option<Arc<dyn Clock>>,
     /// There where the job takes checkpoints.
     handover: Option<Handover>,
-    /// A barrier that waits until nothing in the chain is pending, and what it has cost so far.
+    /// A barrier that waits until nothing in the chain must be finished, and what it has cost so far.
     barrier: Option<(u64, TaskStats)>,
 }
 
@@ -82,7 +82,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
         let began_ns = handover.now_ns();
         if self.life == Life::Running {
             self.chain.before_barrier(&mut self.output);
-            if self.chain.is_pending() && !fault(Fault::ForgetPendingAtBarrier) {
+            if self.chain.must_finish() && !fault(Fault::ForgetPendingAtBarrier) {
                 stats.pause_ns += handover.now_ns().saturating_sub(began_ns);
                 self.barrier = Some((checkpoint, stats));
                 return Ok(());
@@ -106,7 +106,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
         // Before the input: what comes in this round is dated by this round's clock.
         if let Some(clock) = &self.clock
             && self.life == Life::Running
-            && !self.chain.is_pending()
+            && !self.chain.must_finish()
             && self.output.has_room()
         {
             self.chain.on_clock(clock.wall(), &mut self.output);
@@ -119,14 +119,24 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                     return Ok(progress.max(Progress::Blocked));
                 }
             }
-            if self.chain.is_pending() {
-                self.chain.resume(&mut self.output);
+            if self.chain.is_pending() && !self.chain.must_finish() && self.barrier.is_none() {
+                let barrier = self.input.poll_barrier(step)?;
+                barrier.map_or(Ok(()), |barrier| self.on_control(Control::Barrier(barrier)))?;
+            }
+            if !self.chain.must_finish()
+                && let Some((checkpoint, stats)) = self.barrier.take()
+            {
+                self.on_barrier(checkpoint, stats)?;
                 progress = Progress::Worked;
                 continue;
             }
-            if let Some((checkpoint, stats)) = self.barrier.take() {
-                self.on_barrier(checkpoint, stats)?;
+            if self.chain.is_pending() {
+                self.chain.resume(&mut self.output);
                 progress = Progress::Worked;
+                if self.chain.is_pending() && !self.chain.must_finish() {
+                    // A long piece of work, as of many timers: others have their turn in between.
+                    break;
+                }
                 continue;
             }
             match self.input.poll(step, budget.min(self.batch_max), &mut self.batch)? {
