@@ -126,6 +126,8 @@ mod pages {
     struct State;
     #[doc = include_str!("../docs/windows.md")]
     struct Windows;
+    #[doc = include_str!("../docs/process.md")]
+    struct Process;
     #[doc = include_str!("../docs/exactly-once.md")]
     struct ExactlyOnce;
     #[doc = include_str!("../docs/testing.md")]

@@ -397,9 +397,9 @@ impl<T> Outcome<T> {
 
 /// Runs a script and returns its output, after running it in more ways that must come to the same:
 /// with a snapshot restored into a fresh operator after each element, with an output that refuses
-/// every other call, with both, also between pieces of pending work, with successive records in one batch, and with failures after
-/// checkpoints that are drained while more elements come. Counts and a failure's message must agree
-/// too.
+/// every other call, with both, also between pieces of pending work, with successive records in one
+/// batch, and with failures after checkpoints that are drained while more elements come. Counts and
+/// a failure's message must agree too.
 ///
 /// # Panics
 /// When an operator cannot be opened, snapshotted or restored, or when a run differs: the message

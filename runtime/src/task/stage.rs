@@ -1,8 +1,8 @@
 //! A stage: one chain of operators between an input and an output end. The control flow of a task.
 //!
 //! ```text
-//! barrier -> before_barrier, resume what must be finished -> snapshot -> barrier onward -> records again
-//!                                                      '-> a bounded drain in each step -> chunks
+//! barrier -> before_barrier, finish what must be -> snapshot -> barrier onward -> records again
+//!                                                     '-> a bounded drain in each step -> chunks
 //!         drained, and the sink's transaction prepared -> acknowledged
 //! end     -> output flushed -> done; with checkpoints: it stays, takes its part in each, and is
 //!            done when the last one is complete and committed (SEMANTICS 79)
@@ -35,7 +35,7 @@ struct Stage<C: Operator, O> {
     clock: Option<Arc<dyn Clock>>,
     /// There where the job takes checkpoints.
     handover: Option<Handover>,
-    /// A barrier that waits until nothing in the chain must be finished, and what it has cost so far.
+    /// A barrier that waits until nothing must be finished, and what it has cost so far.
     barrier: Option<(u64, TaskStats)>,
 }
 
