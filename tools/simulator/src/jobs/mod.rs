@@ -1,5 +1,7 @@
 //! The jobs that the simulator runs, each with what it must put out.
 
+mod accounts;
+mod as_of;
 mod expected;
 mod fold;
 mod graph;
@@ -7,6 +9,7 @@ mod idle;
 mod ordered;
 mod process;
 mod reference;
+mod rules;
 mod sessions;
 mod windows;
 
@@ -70,6 +73,9 @@ pub const JOBS: &[(&str, u64, Draw)] = &[
     ("visits", 2, |random| Box::new(process::Visits::once(random))),
     ("repeated visits", 2, |random| Box::new(process::Visits::at_least_once(random))),
     ("timers", 1, |random| Box::new(process::Timed::draw(random))),
+    ("accounts", 2, |random| Box::new(accounts::Keyed::draw(random))),
+    ("rules", 1, |random| Box::new(rules::Ruled::draw(random))),
+    ("as of", 1, |random| Box::new(as_of::Joined::draw(random))),
     ("graph", 1, |random| Box::new(graph::Crossing::draw(random))),
 ];
 
