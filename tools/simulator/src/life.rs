@@ -77,8 +77,10 @@ impl Life {
         let mut life = Self {
             cores: if swarm.rescale { 1 + random.below(4) as u32 } else { swarm.cores },
             may_time_out: swarm.checkpoints.timeout < Checkpointing::TIMEOUT_NEVER,
-            ring_capacity: 1 + random.below(60) as usize,
-            batch_max: 1 + random.below(64) as usize,
+            // Of all magnitudes: small rings are full all the time, and small batches make many steps
+            // of few records, so that much falls between them.
+            ring_capacity: 1 << random.below(7),
+            batch_max: 1 << random.below(7),
             seed: random.next_u64(),
             key_groups: swarm.key_groups,
             checkpoints: swarm.checkpoints.clone(),

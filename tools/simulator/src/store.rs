@@ -52,7 +52,11 @@ pub fn rot(disk: &SimDisk, world: &World, random: &mut Random, newest_too: bool)
     let store = DirectoryStore::at(disk.clone(), DIRECTORY);
     let Ok(numbers) = checkpoints_in(&store) else { return };
     let sound = numbers.iter().filter(|number| !world.is_rotten(**number));
-    let manifests: Vec<_> = sound.filter_map(|n| Manifest::read(&store, *n).ok()).collect();
+    // A crash may bring the name of a deleted checkpoint back, without its segments.
+    let manifests = sound.filter_map(|n| Manifest::read(&store, *n).ok()).filter(|manifest| {
+        OpenedCheckpoint::open(&store, &manifest.job, Which::Id(manifest.checkpoint)).is_ok()
+    });
+    let manifests: Vec<_> = manifests.collect();
     let Some((newest, older)) = manifests.split_last() else { return };
     let Some(before) = older.last() else { return };
     let (victim, spared) = match newest_too && random.chance(3, 4) {

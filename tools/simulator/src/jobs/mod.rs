@@ -64,7 +64,7 @@ pub const JOBS: &[(&str, u64, Draw)] = &[
     ("fold", 2, |random| Box::new(fold::Fold::draw(random))),
     ("names", 1, |random| Box::new(fold::Names::draw(random))),
     ("tumbling", 1, |random| Box::new(windows::Windows::tumbling(random))),
-    ("sliding", 1, |random| Box::new(windows::Windows::sliding(random))),
+    ("sliding", 2, |random| Box::new(windows::Windows::sliding(random))),
     ("sessions", 1, |random| Box::new(sessions::Sessions::draw(random))),
     ("ordered", 2, |random| Box::new(ordered::Ordered::into_ledger(random))),
     ("file", 2, |random| Box::new(ordered::Ordered::into_file(random))),
