@@ -71,7 +71,7 @@ pub const JOBS: &[(&str, u64, Draw)] = &[
     ("parts", 3, |random| Box::new(ordered::Ordered::into_parts(random))),
     ("idle", 1, |random| Box::new(idle::IdleSplits::draw(random))),
     ("visits", 3, |random| Box::new(process::Visits::once(random))),
-    ("repeated visits", 3, |random| Box::new(process::Visits::at_least_once(random))),
+    ("repeated visits", 5, |random| Box::new(process::Visits::at_least_once(random))),
     ("timers", 1, |random| Box::new(process::Timed::draw(random))),
     ("accounts", 2, |random| Box::new(accounts::Keyed::draw(random))),
     ("rules", 1, |random| Box::new(rules::Ruled::draw(random))),
