@@ -464,7 +464,10 @@ fn run<O: Operator<In: Clone>>(
             Restores::AfterEach | Restores::BetweenPieces => true,
             Restores::After(position) => position == index,
         };
-        while restores {
+        if !restores {
+            continue;
+        }
+        loop {
             harness
                 .replace(make())
                 .unwrap_or_else(|error| panic!("cannot restore after element {index}: {error}"));

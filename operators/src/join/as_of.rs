@@ -9,13 +9,14 @@
 //!
 //! A left record is matched when the watermark proves that no better match can come; so results do
 //! not depend on how the two streams interleave, but for the order among right records of one time,
-//! which is that of arrival. Results leave in the order of the left records' times, and those of
-//! equal times in the order of arrival, each with the left record's time.
+//! which is that of arrival. Each result has the left record's time. Backward, they leave in the
+//! order of these times and of arrival; in the other directions in the order in which they are
+//! proven, and the watermark behind the join stays before those that wait.
 //!
 //! Late records, which come at or behind the watermark, are matched with what is still kept: a left
 //! one at once, and a right one serves the left records that wait. Nothing is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -229,6 +230,10 @@ pub struct AsOfJoin<K, L, R, FL, FR> {
     next_number: u64,
     watermark: Timestamp,
     pending: Option<Timestamp>,
+    /// Times and numbers of those that may wait for a later watermark than their own time.
+    times: BTreeSet<(Timestamp, u64)>,
+    /// The watermark that was handed on last.
+    told: Timestamp,
     /// What is pending is all that a key has, in batch mode: no watermark goes with it.
     key_ends: bool,
     types: PhantomData<fn(L, R)>,
@@ -247,6 +252,8 @@ impl<K, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
             next_number: 0,
             watermark: Timestamp::MIN,
             pending: None,
+            times: BTreeSet::new(),
+            told: Timestamp::MIN,
             key_ends: false,
             types: PhantomData,
         }
@@ -291,6 +298,9 @@ where
         let number = self.next_number;
         self.next_number += 1;
         self.waiting.insert((due, at, number), key.clone());
+        if self.rule.direction != Direction::Backward {
+            self.times.insert((at, number));
+        }
         let sides = self.sides.get_or_insert_with(hash, key, Sides::default);
         let place = sides.lefts.partition_point(|waiting| waiting.at <= at);
         sides.lefts.insert(place, Waiting { at, number, due, left });
@@ -325,6 +335,7 @@ where
     /// Emits the left record that is due first.
     fn emit_first(&mut self, out: &mut impl Collect<Matched<L, R>>) {
         let Some(((_, at, number), key)) = self.waiting.pop_first() else { return };
+        self.times.remove(&(at, number));
         let hash = stable_hash(&key);
         let Some(sides) = self.sides.get_mut(hash, &key) else { return };
         let Some(place) = sides.lefts.iter().position(|waiting| waiting.number == number) else {
@@ -406,16 +417,20 @@ where
             self.emit_first(out);
         }
         self.pending = None;
-        if std::mem::take(&mut self.key_ends) {
-            self.watermark = Timestamp::MIN;
-        } else {
-            out.watermark(watermark);
+        // A match has the time of its left record, which may lie before the watermark that proves
+        // it: the stream behind the join is then told no more than what those that wait allow.
+        let waits = self.times.first().map_or(Timestamp::MAX, |(at, _)| *at - Span(1));
+        let told = watermark.min(waits);
+        if told > self.told {
+            self.told = told;
+            out.watermark(told);
         }
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
         into.operator(&self.name, |into| {
             into.value("watermark", &self.watermark)?;
+            into.value("told", &self.told)?;
             into.value("next_number", &self.next_number)?;
             into.tracked("sides", &mut self.sides)
         })
@@ -431,6 +446,8 @@ where
         from.operator(&self.name, |from| {
             let watermarks: Vec<Timestamp> = from.values("watermark")?;
             self.watermark = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
+            let told: Vec<Timestamp> = from.values("told")?;
+            self.told = told.into_iter().min().unwrap_or(Timestamp::MIN);
             let numbers: Vec<u64> = from.values("next_number")?;
             self.next_number = numbers.into_iter().max().unwrap_or(0);
             from.tracked("sides", &mut self.sides)
@@ -438,6 +455,9 @@ where
         for (_, key, sides) in self.sides.iter() {
             for Waiting { due, at, number, .. } in &sides.lefts {
                 self.waiting.insert((*due, *at, *number), key.clone());
+                if self.rule.direction != Direction::Backward {
+                    self.times.insert((*at, *number));
+                }
             }
         }
         Ok(())

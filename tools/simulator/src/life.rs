@@ -77,8 +77,8 @@ impl Life {
         let mut life = Self {
             cores: if swarm.rescale { 1 + random.below(4) as u32 } else { swarm.cores },
             may_time_out: swarm.checkpoints.timeout < Checkpointing::TIMEOUT_NEVER,
-            // Of all magnitudes: small rings are full all the time, and small batches make many steps
-            // of few records, so that much falls between them.
+            // Of all magnitudes: small rings are full all the time, and small batches make many
+            // steps of few records, so that much falls between them.
             ring_capacity: 1 << random.below(7),
             batch_max: 1 << random.below(7),
             seed: random.next_u64(),

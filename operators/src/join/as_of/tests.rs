@@ -74,6 +74,28 @@ fn forward_and_nearest_look_ahead() {
 }
 
 #[test]
+fn no_match_leaves_behind_the_watermark() {
+    for rule in [AsOf::forward().within(Span(100)), AsOf::nearest().within(Span(100))] {
+        let script = [left(10, 1), watermark(20), right(50, 2), watermark(50), watermark(200)];
+        let mut harness = Harness::new(join(rule)).unwrap();
+        script.into_iter().for_each(|element| harness.element(element));
+        let mut told = Timestamp::MIN;
+        let mut matched = 0;
+        for element in harness.take_output() {
+            match element {
+                Element::Record(record) => {
+                    assert!(record.at > told, "{record:?} comes behind {told:?}");
+                    matched += 1;
+                }
+                Element::Control(Control::Watermark(watermark)) => told = watermark,
+                Element::Control(_) => {}
+            }
+        }
+        assert_eq!((matched, told), (1, Timestamp(200)));
+    }
+}
+
+#[test]
 fn by_arrival_nothing_waits_and_one_right_record_is_kept() {
     let script = [left(5, 1), right(20, 2), left(10, 3), right(4, 4), left(9, 5), watermark(50)];
     let due = [(1, None), (3, Some(2)), (5, Some(4))];
