@@ -417,6 +417,10 @@ where
             self.emit_first(out);
         }
         self.pending = None;
+        if std::mem::take(&mut self.key_ends) {
+            self.watermark = Timestamp::MIN;
+            return;
+        }
         // A match has the time of its left record, which may lie before the watermark that proves
         // it: the stream behind the join is then told no more than what those that wait allow.
         let waits = self.times.first().map_or(Timestamp::MAX, |(at, _)| *at - Span(1));
