@@ -1,6 +1,7 @@
 //! The checkpoints of a running job in a store: begun, completed, merged, and deleted when newer
 //! ones have replaced them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tailwater_core::{Error, ErrorKind, Fault, Result, fault};
@@ -91,6 +92,9 @@ impl Checkpoints {
         }
         let numbers = checkpoints_in(&*store)?;
         let unusable: Vec<_> = from.iter().flat_map(|from| from.skipped()).collect();
+        let files: BTreeMap<_, _> =
+            store.list()?.into_iter().map(|listed| (listed.name, listed.len)).collect();
+        let is_there = |segment: &SegmentRef| files.get(&segment.name) == Some(&segment.len);
         let mut completed = Vec::new();
         for &number in &numbers {
             if unusable.iter().any(|skipped| skipped.checkpoint == number) {
@@ -100,7 +104,10 @@ impl Checkpoints {
                 Ok(manifest) if manifest.job != *job => {
                     return Err(foreign(&*store, &manifest.job, job));
                 }
-                Ok(manifest) => completed.push(manifest),
+                // The manifest of one that failed may come back alone when the machine stops: it
+                // must not count as kept, or one that is whole is deleted for it.
+                Ok(manifest) if manifest.segments.iter().all(is_there) => completed.push(manifest),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Format => {}
                 Err(error) => return Err(error),
             }

@@ -227,22 +227,27 @@ fn is_io(error: &Error) -> bool {
 }
 
 proptest! {
-    // The same seeds in each run: among others about one in four hundred ends with a checkpoint
-    // that should have been kept and is not there, whether by a fault of the store or of this model
-    // is not known yet.
-    #![proptest_config(ProptestConfig {
-        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
-        ..ProptestConfig::with_cases(60)
-    })]
+    #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn what_completed_survives(seed in any::<u64>()) {
-        let mut job = Job::new(seed);
-        for _ in 0..60 {
-            job.step();
-        }
-        job.crash();
-        job.check(false);
+        live(seed);
     }
+}
+
+fn live(seed: u64) {
+    let mut job = Job::new(seed);
+    for _ in 0..60 {
+        job.step();
+    }
+    job.crash();
+    job.check(false);
+}
+
+/// A checkpoint that had failed came back in a crash with its manifest alone, counted as one that is
+/// kept, and so an older one that was whole was deleted for it.
+#[test]
+fn a_manifest_without_its_segments_takes_no_place_of_a_whole_one() {
+    live(8_262_961_724_123_287_276);
 }
 
 /// A crash or a refusal at each operation of a checkpoint with a merge: the one before it is there.
