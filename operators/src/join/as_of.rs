@@ -380,11 +380,7 @@ where
         out: &mut impl Collect<Matched<L, R>>,
     ) {
         if !at.is_some() && self.rule.direction != Direction::Arrived {
-            return out.fail(Error::configuration(format!(
-                "operator `{}` got a record without a timestamp: give both sources an \
-                 `.event_time(..)`",
-                self.name
-            )));
+            return out.fail(super::without_time(&self.name));
         }
         match value {
             Either::First(left) => self.on_left(at, left, out),

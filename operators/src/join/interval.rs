@@ -232,11 +232,7 @@ where
         out: &mut impl Collect<IntervalJoined<L, R>>,
     ) {
         if !at.is_some() {
-            return out.fail(Error::configuration(format!(
-                "operator `{}` got a record without a timestamp: give both sources an \
-                 `.event_time(..)`",
-                self.name
-            )));
+            return out.fail(super::without_time(&self.name));
         }
         if at < self.watermark {
             return self.late(at, value, out);

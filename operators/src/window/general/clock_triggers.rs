@@ -4,6 +4,7 @@ use tailwater_core::{Error, Result, Span, Timestamp};
 use tailwater_state::keyed::Domain;
 
 use super::trigger::{Trigger, TriggerContext, Verdict};
+use super::triggers::earlier;
 use crate::window::Window;
 
 /// Fires when the wall clock passes the end of the window. The default of windows that go by it.
@@ -108,10 +109,7 @@ impl<T> Trigger<T> for ContinuousProcessing {
     }
 
     fn merge(&mut self, next: &mut Option<Timestamp>, other: Option<Timestamp>) {
-        *next = match (*next, other) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        *next = earlier(*next, other);
     }
 
     fn on_merged(&mut self, next: &mut Option<Timestamp>, context: &mut TriggerContext<'_>) {
@@ -235,10 +233,7 @@ impl<T, I: Trigger<T>> Trigger<T> for Timeout<I> {
     }
 
     fn merge(&mut self, state: &mut Self::State, other: Self::State) {
-        state.0 = match (state.0, other.0) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        state.0 = earlier(state.0, other.0);
         self.inner.merge(&mut state.1, other.1);
     }
 

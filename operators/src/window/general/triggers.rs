@@ -157,10 +157,7 @@ impl<T> Trigger<T> for Continuous {
     }
 
     fn merge(&mut self, next: &mut Option<Timestamp>, other: Option<Timestamp>) {
-        *next = match (*next, other) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        *next = earlier(*next, other);
     }
 
     fn on_merged(&mut self, next: &mut Option<Timestamp>, context: &mut TriggerContext<'_>) {
@@ -293,6 +290,11 @@ impl<T, I: Trigger<T>> Trigger<T> for Purging<I> {
     fn name(&self) -> String {
         format!("purging {}", self.0.name())
     }
+}
+
+/// The earlier of two times that may be set.
+pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 /// Never fires: the default of global windows.
