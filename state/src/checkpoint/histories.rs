@@ -243,8 +243,8 @@ fn live(seed: u64) {
     job.check(false);
 }
 
-/// A checkpoint that had failed came back in a crash with its manifest alone, counted as one that is
-/// kept, and so an older one that was whole was deleted for it.
+/// A checkpoint that had failed came back in a crash with its manifest alone, counted as one that
+/// is kept, and so an older one that was whole was deleted for it.
 #[test]
 fn a_manifest_without_its_segments_takes_no_place_of_a_whole_one() {
     live(8_262_961_724_123_287_276);
