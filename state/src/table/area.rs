@@ -1,4 +1,5 @@
-//! The memory of a table: slots, and beside them a bit a slot for what is taken and what changed.
+//! The memory of a table: slots, and beside them a bit a group of slots for where some are taken or
+//! changed.
 //!
 //! ```text
 //! slot    | tag u32 | key | value |           where it fits two cache lines, or the value is small
@@ -9,7 +10,9 @@
 //! region  slots | occupied | changed in even epochs | changed in odd epochs
 //! ```
 //!
-//! A mark in a tag is set exactly while the slot's bit in the map of the same parity is.
+//! A tag is right; a group's bit is set at least while one of its slots is taken or has the mark. So
+//! the maps of a table of ten million keys stay in the second cache, where those with a bit a slot
+//! would cost every new key and every first change of one in an epoch another miss or two.
 #![allow(unsafe_code)] // Keys and values are initialised exactly where a tag says so.
 
 use std::marker::PhantomData;
@@ -33,6 +36,12 @@ pub(super) const SLOTS_MAX: usize = 1 << 28;
 const SMALL_SLOT: usize = 2 * LINE;
 /// Values up to so many bytes lie in the slot, however large the key is.
 const SMALL_VALUE: usize = 16;
+
+/// Slots that share a bit in a map: half a kilobyte of them at most, which the processor reads on its
+/// own as one run.
+pub(super) const GROUP: usize = 8;
+/// Slots of a word of a map.
+pub(super) const WORD: usize = 64 * GROUP;
 
 struct Inline<K, V> {
     tag: u32,
@@ -103,7 +112,7 @@ impl<K, V> Area<K, V> {
 
     /// Bytes and alignment of the region for `count` slots, a power of two of at least 16.
     pub(super) fn layout(count: usize) -> (usize, usize) {
-        let maps = 3 * count.div_ceil(64) * size_of::<u64>();
+        let maps = 3 * count.div_ceil(WORD) * size_of::<u64>();
         let slots = count.checked_mul(Self::STRIDE).expect("a table fits the address space");
         (slots.next_multiple_of(8) + maps, Self::ALIGN.max(8))
     }
@@ -274,7 +283,7 @@ impl<K, V> Area<K, V> {
     /// Words of a map.
     #[inline(always)]
     pub(super) fn words(&self) -> usize {
-        self.count().div_ceil(64)
+        self.count().div_ceil(WORD)
     }
 
     #[inline(always)]
@@ -296,34 +305,54 @@ impl<K, V> Area<K, V> {
         unsafe { self.word_at(map, word).write(bits) }
     }
 
+    /// Sets the bit of the slot's group.
     #[inline(always)]
     pub(super) fn set_bit(&mut self, map: Map, index: usize) {
-        let bits = self.word(map, index / 64);
-        self.set_word(map, index / 64, bits | 1 << (index % 64));
+        let bits = self.word(map, index / WORD);
+        self.set_word(map, index / WORD, bits | 1 << (index % WORD / GROUP));
     }
 
+    /// Clears the bit of the slot's group.
     #[inline(always)]
     pub(super) fn clear_bit(&mut self, map: Map, index: usize) {
-        let bits = self.word(map, index / 64);
-        self.set_word(map, index / 64, bits & !(1 << (index % 64)));
+        let bits = self.word(map, index / WORD);
+        self.set_word(map, index / WORD, bits & !(1 << (index % WORD / GROUP)));
+    }
+
+    /// The bits of the groups from that of slot `from` on, in the word where that is.
+    #[inline(always)]
+    pub(super) fn groups_from(&self, map: Map, from: usize) -> u64 {
+        self.word(map, from / WORD) & (u64::MAX << (from % WORD / GROUP))
     }
 
     /// The first taken slot at or after `from`.
     #[inline]
     pub(super) fn next_taken(&self, from: usize) -> Option<usize> {
-        let mut word = from / 64;
-        if word >= self.words() {
-            return None;
-        }
-        let mut bits = self.word(Map::Occupied, word) & (u64::MAX << (from % 64));
-        while bits == 0 {
-            word += 1;
-            if word == self.words() {
-                return None;
+        let mut next = from;
+        while next < self.count() {
+            let bits = self.groups_from(Map::Occupied, next);
+            if bits == 0 {
+                next = (next / WORD + 1) * WORD;
+                continue;
             }
-            bits = self.word(Map::Occupied, word);
+            let group = next / WORD * WORD + bits.trailing_zeros() as usize * GROUP;
+            for index in next.max(group)..group + GROUP {
+                if self.tag(index) != 0 {
+                    return Some(index);
+                }
+            }
+            next = group + GROUP;
         }
-        Some(word * 64 + bits.trailing_zeros() as usize)
+        None
+    }
+
+    /// A slot was emptied for good: its group may have none left that is taken.
+    #[inline]
+    pub(super) fn vacated(&mut self, index: usize) {
+        let group = index / GROUP * GROUP;
+        if (group..group + GROUP).all(|index| self.tag(index) == 0) {
+            self.clear_bit(Map::Occupied, index);
+        }
     }
 
     /// The slot of `key`, if there is one: in the run that starts at the home of its tag.

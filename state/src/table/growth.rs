@@ -12,7 +12,7 @@
 use crate::arena::{Arrival, Pending};
 
 use super::area::{Area, SLOTS_MAX};
-use super::{StateTable, clear_bits, set_bits};
+use super::{StateTable, set_bits};
 
 /// Slots of the first area.
 const SLOTS_MIN: usize = 16;
@@ -159,7 +159,6 @@ impl<K, V> StateTable<K, V> {
                 let to = area.vacancy(tag);
                 let tag = tracking.settle(&old.area, slab, *mark, from, to >= area.walked);
                 old.area.move_out(from, area, to, tag);
-                clear_bits(&mut old.area, from);
                 set_bits(area, to, tag);
             }
             old.moved += 1;

@@ -2,7 +2,7 @@
 //! probing, key and value in one slot where they fit into a cache line.
 //!
 //! ```text
-//! area     slots and a bit a slot for what is taken and what changed (`area.rs`)
+//! area     slots, and a bit a few slots for where some are taken or changed (`area.rs`)
 //! home     (tag rotated) & (slots-1)   a key lies there or in the unbroken run of slots after it
 //! growth   two areas; every operation moves a few slots over (`growth.rs`)
 //! changes  marks in the tags, swapped at the barrier, drained afterwards (`tracking.rs`)
@@ -254,22 +254,18 @@ fn prefetch_slot<K, V>(area: &Area<K, V>, tag: u32) {
 
 /// Empties an area and its maps of bits; the cost follows what is there.
 fn forget_all<K, V>(area: &mut Area<K, V>, slab: &mut Slab<V>) {
-    for word in 0..area.words() {
-        let mut left = area.word(Map::Occupied, word);
-        if left == 0 {
-            continue;
+    let mut next = 0;
+    while let Some(index) = area.next_taken(next) {
+        if std::mem::needs_drop::<(K, V)>() {
+            drop(area.take(index, slab));
+        } else {
+            area.set_tag(index, 0);
         }
+        next = index + 1;
+    }
+    for word in 0..area.words() {
         for map in [Map::Occupied, Map::Even, Map::Odd] {
             area.set_word(map, word, 0);
-        }
-        while left != 0 {
-            let index = word * 64 + left.trailing_zeros() as usize;
-            if std::mem::needs_drop::<(K, V)>() {
-                drop(area.take(index, slab));
-            } else {
-                area.set_tag(index, 0);
-            }
-            left &= left - 1;
         }
     }
 }
@@ -422,19 +418,17 @@ fn close_over<K, V>(
     mut hole: usize,
 ) {
     let mask = area.mask();
-    clear_bits(area, hole);
     let mut index = (hole + 1) & mask;
     loop {
         let tag = area.tag(index);
         if tag == 0 {
-            return;
+            return area.vacated(hole);
         }
         // A key may move back to the hole unless its home lies between the hole and where it is.
         let from_home = index.wrapping_sub(area.home(tag)) & mask;
         if from_home >= index.wrapping_sub(hole) & mask {
             let tag = tracking.settle(area, slab, mark, index, hole >= area.walked);
             area.move_within(index, hole, tag);
-            clear_bits(area, index);
             set_bits(area, hole, tag);
             hole = index;
         }
@@ -450,13 +444,6 @@ fn set_bits<K, V>(area: &mut Area<K, V>, index: usize, tag: u32) {
         if tag & mark != 0 {
             area.set_bit(map_of(mark), index);
         }
-    }
-}
-
-#[inline]
-fn clear_bits<K, V>(area: &mut Area<K, V>, index: usize) {
-    for map in [Map::Occupied, Map::Even, Map::Odd] {
-        area.clear_bit(map, index);
     }
 }
 

@@ -20,6 +20,7 @@ use rkyv::util::AlignedVec;
 use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, Schema, fault, stable_hash};
 
 use crate::archive::{Whose, append_frame};
+use crate::arena::LINE;
 use crate::changes::{
     CHUNK_BYTES, Chunk, Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind,
     TrackedState,
@@ -28,12 +29,14 @@ use crate::prefetch::prefetch_line;
 use crate::slab::Slab;
 
 use super::StateTable;
-use super::area::{Area, EVEN, FRESH, MARKS, Map, ODD, map_of};
+use super::area::{Area, EVEN, FRESH, GROUP, MARKS, Map, ODD, WORD, map_of};
 
-/// Entries that are asked for before the first of them is written.
-const BATCH: usize = 32;
+/// Groups of slots that are asked for before the first of them is looked at.
+const GROUPS: usize = 4;
 /// Looking at so many words of a map costs what writing an entry does.
 const WORDS_OF_AN_ENTRY: usize = 32;
+/// The most words that are looked at before the budget is.
+const WORDS_MAX: usize = GROUPS * GROUP * WORDS_OF_AN_ENTRY;
 /// A chunk is handed on when less than this is left in it.
 const CHUNK_REST: usize = 4 << 10;
 /// Tables with so many keys take whole buffers for their chunks from the start.
@@ -252,11 +255,7 @@ impl<K, V> Tracking<K, V> {
         if self.waits(area, mark, index) && !fault(Fault::SkipCopyOnFirstTouch) {
             self.save(area, slab, index);
         }
-        let tag = area.tag(index);
-        if tag & other(mark) != 0 {
-            area.clear_bit(map_of(other(mark)), index);
-        }
-        area.set_tag(index, (tag & !MARKS) | mark);
+        area.set_tag(index, (area.tag(index) & !MARKS) | mark);
         area.set_bit(map_of(mark), index);
     }
 
@@ -406,55 +405,67 @@ fn walk<K: Key, V: Record>(
     capture: &mut Capture,
 ) -> Result<bool> {
     let waiting = other(mark);
+    let (map, phase) = match tracking.phase {
+        Phase::Everything => (Map::Occupied, Phase::Everything),
+        _ => (map_of(waiting), Phase::Changed),
+    };
     while area.walked < area.count() {
         if into.budget() == 0 {
             return Ok(false);
         }
-        let wanted = into.budget().min(BATCH);
-        let words_max = wanted * WORDS_OF_AN_ENTRY;
-        let mut batch = [0; BATCH];
-        let (mut found, mut words, mut next) = (0, 0, area.walked);
-        while next < area.count() && found < wanted && words < words_max {
-            let word = next / 64;
-            let mut bits = match tracking.phase {
-                Phase::Everything => {
-                    area.word(Map::Occupied, word) & !area.word(map_of(mark), word)
-                }
-                _ => area.word(map_of(waiting), word),
-            } & (u64::MAX << (next % 64));
-            while bits != 0 && found < wanted {
-                let index = word * 64 + bits.trailing_zeros() as usize;
-                prefetch_line(area.address(index));
-                batch[found] = index;
+        let (mut groups, mut found, mut words, mut next) = ([0; GROUPS], 0, 0, area.walked);
+        while next < area.count() && found < GROUPS && words < WORDS_MAX {
+            let first = next / WORD * WORD;
+            let mut bits = area.groups_from(map, next);
+            while bits != 0 && found < GROUPS {
+                groups[found] = first + bits.trailing_zeros() as usize * GROUP;
+                ask_for_group(area, groups[found]);
                 found += 1;
                 bits &= bits - 1;
             }
-            next = if bits == 0 {
-                (word + 1) * 64
-            } else {
-                word * 64 + bits.trailing_zeros() as usize
-            };
+            next = first + if bits == 0 { WORD } else { bits.trailing_zeros() as usize * GROUP };
             words += 1;
         }
-        for (nth, index) in batch[..found].iter().copied().enumerate() {
-            let tag = area.tag(index);
-            if !(fault(Fault::LoseDirtySlot) && nth + 1 == found) {
-                let (key, value) = (area.key(index), area.value(index, slab));
-                let scratch = &mut tracking.scratch;
-                let (whose, grouping) = (tracking.whose, tracking.grouping);
-                write_frame(&mut capture.bytes, scratch, whose, grouping, key, Some(value))?;
-                capture.wrote();
+        let mut written = 0;
+        'groups: for group in &groups[..found] {
+            for index in area.walked.max(*group)..group + GROUP {
+                let tag = area.tag(index);
+                let waits = match phase {
+                    Phase::Everything => tag != 0 && tag & mark == 0,
+                    _ => tag & waiting != 0,
+                };
+                if !waits {
+                    continue;
+                }
+                if written == into.budget() {
+                    next = index;
+                    break 'groups;
+                }
+                if written > 0 || !fault(Fault::LoseDirtySlot) {
+                    let (key, value) = (area.key(index), area.value(index, slab));
+                    let scratch = &mut tracking.scratch;
+                    let (whose, grouping) = (tracking.whose, tracking.grouping);
+                    write_frame(&mut capture.bytes, scratch, whose, grouping, key, Some(value))?;
+                    capture.wrote();
+                }
+                area.set_tag(index, tag & !MARKS);
+                written += 1;
             }
-            if tag & waiting != 0 {
-                area.clear_bit(map_of(waiting), index);
-            }
-            area.set_tag(index, tag & !MARKS);
+            area.clear_bit(map_of(waiting), *group);
         }
         area.walked = next;
-        into.spend((found + words / WORDS_OF_AN_ENTRY).max(1));
+        into.spend((written + words / WORDS_OF_AN_ENTRY).max(1));
     }
     area.walked = usize::MAX;
     Ok(true)
+}
+
+/// Asks for the lines of a group's slots.
+#[inline]
+fn ask_for_group<K, V>(area: &Area<K, V>, group: usize) {
+    let bytes = GROUP * Area::<K, V>::STRIDE;
+    let start = area.address(group);
+    (0..bytes).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
 }
 
 impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
