@@ -74,7 +74,7 @@ impl<C: Counts> Core for CountCore<C> {
     #[inline]
     fn generate(&mut self, block: Range<u64>, halves: &mut Halves<Amount>) {
         for record in block.map(|i| amount(i, self.keys)) {
-            halves.push((record.key ^ self.index) as usize, record);
+            halves.push((C::half(record.key) ^ self.index) as usize, record);
         }
     }
 

@@ -12,13 +12,13 @@ mod tick_vwap;
 
 use peers::arguments::Arguments;
 use peers::counts::HashCounts;
-use peers::flat_table::FlatCounts;
+use peers::flat_table::{Any, Dense, FlatCounts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: ceiling SUBCOMMAND
   tick-vwap        --cores 1|2 --events N
-  keyed-count      --cores 1|2 --events N --keys K --table flat|hashbrown
+  keyed-count      --cores 1|2 --events N --keys K --table flat|flat-any|hashbrown
   service-time     --keys K --rate R --seconds S
   restore          --dir D --keys K --cores 1|2
   restore-make     --dir D --keys K
@@ -50,10 +50,11 @@ fn run() -> Result<(), String> {
             let cores = arguments.threads("cores")?;
             let events = arguments.number("events", 10_000_000)?;
             let keys = arguments.number("keys", 1_000_000)?;
-            let table = arguments.choice("table", &["flat", "hashbrown"])?;
+            let table = arguments.choice("table", &["flat", "flat-any", "hashbrown"])?;
             arguments.finish()?;
             match table {
-                "flat" => keyed_count::run::<FlatCounts>(table, cores, events, keys),
+                "flat" => keyed_count::run::<FlatCounts<Dense>>(table, cores, events, keys),
+                "flat-any" => keyed_count::run::<FlatCounts<Any>>(table, cores, events, keys),
                 _ => keyed_count::run::<HashCounts>(table, cores, events, keys),
             }
         }

@@ -5,7 +5,7 @@ mod tick_vwap;
 
 use peers::arguments::Arguments;
 use peers::counts::HashCounts;
-use peers::flat_table::FlatCounts;
+use peers::flat_table::{Any, Dense, FlatCounts};
 use peers::threads::{self, timed};
 use peers::workloads::Totals;
 use std::cell::Cell;
@@ -21,7 +21,7 @@ use timely::worker::Worker;
 
 const USAGE: &str = "usage: timely-peer SUBCOMMAND
   tick-vwap    --workers 1|2 --events N
-  keyed-count  --workers 1|2 --events N --keys K --table flat|hashbrown";
+  keyed-count  --workers 1|2 --events N --keys K --table flat|flat-any|hashbrown";
 
 fn main() -> ExitCode {
     match run() {
@@ -46,10 +46,11 @@ fn run() -> Result<(), String> {
             let workers = arguments.threads("workers")?;
             let events = arguments.number("events", 10_000_000)?;
             let keys = arguments.number("keys", 1_000_000)?;
-            let table = arguments.choice("table", &["flat", "hashbrown"])?;
+            let table = arguments.choice("table", &["flat", "flat-any", "hashbrown"])?;
             arguments.finish()?;
             match table {
-                "flat" => keyed_count::run::<FlatCounts>(table, workers, events, keys),
+                "flat" => keyed_count::run::<FlatCounts<Dense>>(table, workers, events, keys),
+                "flat-any" => keyed_count::run::<FlatCounts<Any>>(table, workers, events, keys),
                 _ => keyed_count::run::<HashCounts>(table, workers, events, keys),
             }
         }
