@@ -50,6 +50,7 @@ const UNKNOWN: &[(&str, &[&str], &str)] = &[
 /// The files that may hold `unsafe`, with a SAFETY argument for each.
 const UNSAFE: &[&str] = &[
     "network/src/ring.rs",
+    "network/src/scatter.rs",
     "state/src/arena.rs",
     "state/src/archive.rs",
     "state/src/prefetch.rs",

@@ -106,6 +106,12 @@ pub fn murmur(code: i32) -> i32 {
     if code == i32::MIN { 0 } else { code.abs() }
 }
 
+/// The 32 bits of a [`stable_hash`] that lead to its key group.
+#[inline]
+pub fn hash_code(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
+}
+
 /// How keys fall into key groups, and key groups to cores (SEMANTICS 58-61).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyGroups {
@@ -146,11 +152,20 @@ impl KeyGroups {
     /// The key group of a key with this [`stable_hash`].
     #[inline]
     pub fn of_hash(self, hash: u64) -> u32 {
-        let spread = murmur((hash ^ (hash >> 32)) as i32) as u32;
+        let mut group = [hash_code(hash)];
+        self.of_codes(&mut group);
+        group[0]
+    }
+
+    /// Turns [hash codes](hash_code) into key groups: many at once, as the processor does them
+    /// several in an instruction.
+    #[inline]
+    pub fn of_codes(self, codes: &mut [u32]) {
+        codes.iter_mut().for_each(|code| *code = murmur(*code as i32) as u32);
         if self.max_parallelism.is_power_of_two() {
-            spread & (self.max_parallelism - 1)
+            codes.iter_mut().for_each(|code| *code &= self.max_parallelism - 1);
         } else {
-            spread % self.max_parallelism
+            codes.iter_mut().for_each(|code| *code %= self.max_parallelism);
         }
     }
 

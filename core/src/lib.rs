@@ -29,7 +29,7 @@ pub use either::Either;
 pub use element::{Barrier, Control, Element, Marker, Stamped};
 pub use error::{Error, ErrorKind, Result};
 pub use fault::{Fault, fault};
-pub use key::{Key, KeyGroups, stable_hash};
+pub use key::{Key, KeyGroups, hash_code, stable_hash};
 pub use money::{Notional, Price, Size, Volume};
 pub use random::Random;
 pub use record::Record;

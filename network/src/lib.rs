@@ -8,9 +8,11 @@ pub mod mesh;
 pub mod park;
 pub mod ring;
 pub mod route;
+pub mod scatter;
 mod sync;
 
 pub use channel::{Polled, Receiver, Sender, channel};
 pub use mesh::{Ends, mesh, mesh_of};
 pub use park::Parker;
 pub use route::Route;
+pub use scatter::scatter;

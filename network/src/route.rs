@@ -28,6 +28,13 @@ impl Route {
     pub fn core_of_hash(&self, hash: u64) -> usize {
         self.owners[self.groups.of_hash(hash) as usize].into()
     }
+
+    /// Turns the [hash codes](tailwater_core::hash_code) of keys into the cores that own them.
+    #[inline]
+    pub fn cores_of_codes(&self, codes: &mut [u32]) {
+        self.groups.of_codes(codes);
+        codes.iter_mut().for_each(|code| *code = self.owners[*code as usize].into());
+    }
 }
 
 #[cfg(test)]
@@ -38,8 +45,10 @@ mod tests {
     fn the_table_agrees_with_the_ranges() {
         let groups = KeyGroups::new(12).unwrap_or_else(|error| panic!("{error}"));
         let route = Route::new(groups, 5);
-        for hash in 0..1000u64 {
-            let core = route.core_of_hash(hash) as u32;
+        let mut cores: Vec<_> = (0..1000).map(tailwater_core::hash_code).collect();
+        route.cores_of_codes(&mut cores);
+        for (hash, core) in (0..1000u64).zip(cores) {
+            assert_eq!(route.core_of_hash(hash), core as usize);
             assert!(groups.range(core, 5).contains(&groups.of_hash(hash)));
         }
     }

@@ -34,11 +34,6 @@ pub use steps::{
 use crate::blame::{Blamed, blame};
 use crate::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 
-/// How many records before its turn the slot of a record is asked for: enough to hide a miss of the
-/// last cache and a page walk behind the records between, few enough for the processor to have all
-/// of them under way.
-const AHEAD: usize = 16;
-
 /// A rolling aggregate for each key: `F` reads the key, `S` takes the records in.
 pub struct Rolling<K, T, F, S: RollingStep<T>> {
     name: String,
@@ -47,10 +42,8 @@ pub struct Rolling<K, T, F, S: RollingStep<T>> {
     states: StateTable<K, S::State>,
     /// How many keys all cores together are told to make room for.
     expected_keys: u64,
-    /// Keys of the batch in hand; empty between calls, as are the next two.
-    staged: Vec<K>,
-    /// Their hashes.
-    hashes: Vec<u64>,
+    /// Keys of the batch in hand with their hashes; empty between calls, as is the next.
+    staged: Vec<(u64, K)>,
     /// What its records came to.
     results: Vec<Stamped<S::State>>,
     mode: RuntimeMode,
@@ -141,7 +134,6 @@ impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
             states: StateTable::detached(),
             expected_keys: 0,
             staged: Vec::new(),
-            hashes: Vec::new(),
             results: Vec::new(),
             mode: RuntimeMode::Streaming,
             current: None,
@@ -182,14 +174,10 @@ fn apply<K: Key, T, S: RollingStep<T>>(
     value: T,
     emit: impl FnOnce(S::State),
 ) -> Result<()> {
-    let mut value = Some(value);
-    let mut made = None;
-    let state = states.get_or_insert_with(hash, key, || {
-        let first = step.first(value.take().expect("a record is taken in once"));
-        made.insert(first).clone()
-    });
-    let Some(value) = value else {
-        emit(made.expect("a record makes a state or changes one"));
+    let Some(state) = states.get_mut(hash, &key) else {
+        let first = step.first(value);
+        states.get_or_insert_with(hash, key, || first.clone());
+        emit(first);
         return Ok(());
     };
     if std::mem::needs_drop::<S::State>() {
@@ -265,37 +253,33 @@ where
         }
     }
 
-    /// Asks for the slot of a record some records before it takes it in.
+    /// Asks for the slots of all records before it takes the first of them in.
     fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
         if self.mode == RuntimeMode::Batch {
             return batch
                 .drain(..)
                 .for_each(|Stamped { at, value }| self.on_record(at, value, out));
         }
-        let Self { name, key_of, step, states, staged, hashes, results, .. } = self;
+        let Self { name, key_of, step, states, staged, results, .. } = self;
         let blamed = Blamed::new(name);
         staged.extend(batch.iter().map(|record| {
             blamed.at(record.at);
-            key_of(&record.value)
+            let key = key_of(&record.value);
+            let hash = stable_hash(&key);
+            states.prefetch(hash);
+            (hash, key)
         }));
-        hashes.extend(staged.iter().map(stable_hash));
-        // Behind the last record there is nothing to ask for: any slot does no harm.
-        hashes.extend_from_slice(&[0; AHEAD]);
-        hashes.iter().take(AHEAD).for_each(|hash| states.prefetch(*hash));
         results.reserve(batch.len());
-        let keys = staged.drain(..).zip(hashes.iter().zip(&hashes[AHEAD..]));
-        for (Stamped { at, value }, (key, (hash, ahead))) in batch.drain(..).zip(keys) {
-            states.prefetch(*ahead);
+        for (Stamped { at, value }, key) in batch.drain(..).zip(staged.drain(..)) {
             blamed.at(at);
             let emit = |value| results.push(Stamped { at, value });
-            if let Err(error) = apply(step, states, (*hash, key), value, emit) {
+            if let Err(error) = apply(step, states, key, value, emit) {
                 out.batch(results);
                 out.fail(Error::user(name, at, error));
             }
         }
         blamed.acquit();
         out.batch(results);
-        hashes.clear();
     }
 
     // SEMANTICS 87

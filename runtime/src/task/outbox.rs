@@ -1,7 +1,9 @@
 //! The output end that writes rings: routes each record to its core and publishes in batches.
 
-use tailwater_core::{Control, Error, Key, Random, Result, Stamped, Timestamp, stable_hash};
-use tailwater_network::{Route, Sender};
+use tailwater_core::{
+    Control, Error, Key, Random, Result, Stamped, Timestamp, hash_code, stable_hash,
+};
+use tailwater_network::{Route, Sender, scatter};
 use tailwater_operators::{Collect, blame};
 
 use super::Output;
@@ -16,6 +18,13 @@ pub trait Router<T>: 'static {
 
     /// The index of the core among the senders.
     fn route(&mut self, at: Timestamp, value: &T) -> usize;
+
+    /// As `route` for each record of a batch; empties `cores` first.
+    #[inline]
+    fn route_all(&mut self, batch: &[Stamped<T>], cores: &mut Vec<u32>) {
+        cores.clear();
+        cores.extend(batch.iter().map(|record| self.route(record.at, &record.value) as u32));
+    }
 
     /// The core that all records go to, where there is only one.
     fn only(&self) -> Option<usize> {
@@ -41,6 +50,16 @@ impl<T, K: Key, F: FnMut(&T) -> K + 'static> Router<T> for ByKey<F> {
     fn route(&mut self, at: Timestamp, value: &T) -> usize {
         let key = blame::blame("key_by", at, || (self.key)(value));
         self.route.core_of_hash(stable_hash(&key))
+    }
+
+    #[inline]
+    fn route_all(&mut self, batch: &[Stamped<T>], cores: &mut Vec<u32>) {
+        cores.clear();
+        cores.extend(batch.iter().map(|Stamped { at, value }| {
+            let key = blame::blame("key_by", *at, || (self.key)(value));
+            hash_code(stable_hash(&key))
+        }));
+        self.route.cores_of_codes(cores);
     }
 
     #[inline]
@@ -148,7 +167,7 @@ pub struct Outbox<T, R> {
     senders: Vec<Sender<T>>,
     router: R,
     /// The cores of the records of a batch, and its records by core; empty between batches.
-    cores: Vec<usize>,
+    cores: Vec<u32>,
     sorted: Vec<Vec<Stamped<T>>>,
     /// Nothing follows an end: it counts as having delivered every later barrier.
     has_ended: bool,
@@ -186,18 +205,14 @@ impl<T: Clone, R: Router<T>> Collect<T> for Outbox<T, R> {
         if let Some(core) = self.router.only() {
             return self.senders[core].send_all(batch);
         }
-        // Three short loops: each keeps more in flight than one long loop does.
-        let router = &mut self.router;
-        self.cores.clear();
-        self.cores.extend(batch.iter().map(|record| router.route(record.at, &record.value)));
+        // Short loops: each keeps more in flight than one long loop does.
+        self.router.route_all(batch, &mut self.cores);
         if let Some(&core) = self.cores.first()
             && self.cores.iter().all(|other| *other == core)
         {
-            return self.senders[core].send_all(batch);
+            return self.senders[core as usize].send_all(batch);
         }
-        for (record, core) in batch.drain(..).zip(&self.cores) {
-            self.sorted[*core].push(record);
-        }
+        scatter(batch, &self.cores, &mut self.sorted);
         for (sender, records) in self.senders.iter_mut().zip(&mut self.sorted) {
             sender.send_all(records);
         }
