@@ -20,7 +20,7 @@ use tailwater_operators::{Collect, Operator, OperatorContext};
 const SYMBOLS: u64 = 1_000;
 const RECORDS: usize = 2_000_000;
 const BATCH_LEN: usize = 256;
-const PAIRS: usize = 5;
+const PAIRS: usize = 15;
 /// How far the copies of an instrument are apart at most.
 const DELAY_NS_MAX: u64 = 1_000_000_000;
 const RECORDINGS: [&str; 2] =
@@ -61,19 +61,26 @@ impl Collect<Matched<Trade, Quote>> for Spreads {
     }
 }
 
+fn advance<O: Operator>(join: &mut O, to: Timestamp, out: &mut impl Collect<O::Out>) {
+    join.on_watermark(to, out);
+    while join.is_pending() {
+        join.resume(out);
+    }
+}
+
 fn join(tape: &Tape) -> Spreads {
     let mut join =
         AsOfJoin::new(|trade: &Trade| trade.0, |quote: &Quote| quote.0, AsOf::backward());
     join.open(&OperatorContext::single_core()).expect("the operator opens");
     let (mut batch, mut out) = (Vec::new(), Spreads::default());
     for records in tape.chunks(BATCH_LEN) {
-        batch.extend_from_slice(records);
+        batch.extend(records.iter().copied());
         join.on_batch(&mut batch, &mut out);
         // The next record may have the time of the last.
         let last = records.last().map_or(Timestamp::MIN, |record| record.at);
-        join.on_watermark(Timestamp(last.0 - 1), &mut out);
+        advance(&mut join, Timestamp(last.0 - 1), &mut out);
     }
-    join.on_watermark(Timestamp::MAX, &mut out);
+    advance(&mut join, Timestamp::MAX, &mut out);
     out
 }
 

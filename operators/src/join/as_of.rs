@@ -14,108 +14,59 @@
 //! proven, and the watermark behind the join stays before those that wait.
 //!
 //! Late records, which come at or behind the watermark, are matched with what is still kept: a left
-//! one at once, and a right one serves the left records that wait. Nothing is dropped.
+//! one at once, and a right one serves the left records that wait. None is dropped. Kept is what a
+//! left record after the watermark, or one that waits, can need.
+//!
+//! ```text
+//! backward   a record after the watermark is fresh. When the watermark passes some, these are
+//!            worked off in order of time: a right one comes into force for its key, a left one is
+//!            matched with what is in force. One right record a key is all there is of the past.
+//!            At a barrier, and where there are too many, the fresh ones are held
+//! arrived    the same at once, in the order of arrival
+//! forward,   records are held as long as they are of use, with an index by key and time beside
+//! nearest    them
+//! held       (key, arrival) -> record      in_force   key -> right record       (states)
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod fresh;
+mod held;
+mod in_force;
+mod look_ahead;
+mod rule;
+
+#[cfg(test)]
+mod late_tests;
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{
     Describe, Either, Error, Key, Record, Result, Span, Stamped, Timestamp, stable_hash,
 };
-use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, StateTable, TrackedState};
+use tailwater_state::{Drain, Entries, SnapshotReader, SnapshotWriter, TrackedState};
 
-use crate::blame::blame;
+use crate::blame::{Blamed, blame};
 use crate::{Collect, Description, Operator, OperatorContext};
 
-/// Which way a match is looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// The latest at or before the left record's time.
-    #[default]
-    Backward,
-    /// The earliest at or after it.
-    Forward,
-    /// The nearer of the two; the earlier one where both are as near.
-    Nearest,
-    /// The one that came last, whatever its time: a match by processing time, which waits for
-    /// nothing, and depends on how the two streams interleave.
-    Arrived,
-}
+use fresh::Fresh;
+use held::{Held, Place, Queue, Side};
+use in_force::InForce;
+use look_ahead::LookAhead;
+pub use rule::{AsOf, Direction, Ties};
 
-/// Which of several right records of one time is in force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ties {
-    /// The one that came last: it replaced the others.
-    #[default]
-    Last,
-    /// The one that came first.
-    First,
-}
-
-/// What is matched with what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AsOf {
-    /// Which way.
-    pub direction: Direction,
-    /// The furthest that a match may be away in time; `None` for any distance.
-    pub tolerance: Option<Span>,
-    /// Which of several of one time.
-    pub ties: Ties,
-}
-
-impl AsOf {
-    /// The latest at or before.
-    pub fn backward() -> Self {
-        Self::default()
-    }
-
-    /// The earliest at or after.
-    pub fn forward() -> Self {
-        Self { direction: Direction::Forward, ..Self::default() }
-    }
-
-    /// The nearer of the two.
-    pub fn nearest() -> Self {
-        Self { direction: Direction::Nearest, ..Self::default() }
-    }
-
-    /// The one that has come last when the left record comes, at once. Neither side needs event
-    /// time.
-    pub fn arrived() -> Self {
-        Self { direction: Direction::Arrived, ..Self::default() }
-    }
-
-    /// Matches no further away than this.
-    #[must_use]
-    pub fn within(self, tolerance: Span) -> Self {
-        Self { tolerance: Some(tolerance), ..self }
-    }
-
-    /// Takes the first of several right records of one time.
-    #[must_use]
-    pub fn first_of_ties(self) -> Self {
-        Self { ties: Ties::First, ..self }
-    }
-
-    fn tolerates(self, distance: Span) -> bool {
-        self.tolerance.is_none_or(|tolerance| distance <= tolerance)
-    }
-
-    /// The watermark at which no right record that is still to come could be a better match for a
-    /// left one at `at`, when the best so far is at `found`.
-    fn due(self, at: Timestamp, found: Option<Timestamp>) -> Timestamp {
-        let furthest = self.tolerance.map_or(Timestamp::MAX, |tolerance| at + tolerance);
-        match (self.direction, found) {
-            (Direction::Backward | Direction::Arrived, _) => at,
-            (Direction::Forward, Some(found)) => found,
-            (Direction::Nearest, Some(found)) if found >= at => found,
-            // As far behind as the one found is before; of two as near, the earlier is taken.
-            (Direction::Nearest, Some(found)) => (at + (at - found)).min(furthest),
-            (Direction::Forward | Direction::Nearest, None) => furthest,
-        }
-    }
-}
+/// How many records before its turn the slot of a record's key is asked for.
+const AHEAD: usize = 16;
+/// Records that are worked off between two looks at the room in the output.
+const GROUP: usize = 256;
+/// The most records that are fresh: what a barrier, which has to hold them, may have to wait for.
+const FRESH_MAX: usize = 1024;
+/// Records that were held and are worked off before the task looks at what else there is to do.
+const RECORDS_MAX: usize = 4096;
+/// Keys that are looked at for what is of no use any more: at each right record, so that there are
+/// never more than twice as many as are of use, and at each watermark.
+const SWEPT_KEYS: (usize, usize) = (2, 64);
 
 /// A left record with its match.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize, Describe)]
@@ -126,120 +77,37 @@ pub struct Matched<L, R> {
     pub right: Option<Stamped<R>>,
 }
 
-/// What is kept for a key, both in order of time and then of arrival.
-#[derive(Clone, Debug, Archive, Serialize, Deserialize, Describe)]
-struct Sides<L, R> {
-    lefts: Vec<Waiting<L>>,
-    rights: Vec<Stamped<R>>,
-}
-
-/// A left record that waits.
-#[derive(Clone, Debug, Archive, Serialize, Deserialize, Describe)]
-struct Waiting<L> {
-    at: Timestamp,
-    /// Its number of arrival.
-    number: u64,
-    /// The watermark at which its match is certain.
-    due: Timestamp,
-    left: L,
-}
-
-impl<L, R> Default for Sides<L, R> {
-    fn default() -> Self {
-        Self { lefts: Vec::new(), rights: Vec::new() }
-    }
-}
-
-impl<L, R> Sides<L, R> {
-    /// The index of the match for a left record at `at`.
-    fn find(&self, at: Timestamp, rule: AsOf) -> Option<usize> {
-        if rule.direction == Direction::Arrived {
-            let last = self.rights.len().checked_sub(1)?;
-            let other = self.rights[last].at;
-            let apart = if other <= at { at - other } else { other - at };
-            return rule.tolerates(apart).then_some(last);
-        }
-        let (before, after) = (self.before(at, rule), self.after(at, rule));
-        let distance = |index: usize| {
-            let other = self.rights[index].at;
-            if other <= at { at - other } else { other - at }
-        };
-        let found = match (rule.direction, before, after) {
-            (Direction::Backward, before, _) => before,
-            (Direction::Forward, _, after) => after,
-            (Direction::Nearest, Some(before), Some(after)) => {
-                Some(if distance(before) <= distance(after) { before } else { after })
-            }
-            (Direction::Nearest, before, after) => before.or(after),
-            (Direction::Arrived, ..) => None,
-        };
-        found.filter(|index| rule.tolerates(distance(*index)))
-    }
-
-    fn before(&self, at: Timestamp, rule: AsOf) -> Option<usize> {
-        let last = self.rights.partition_point(|right| right.at <= at).checked_sub(1)?;
-        Some(match rule.ties {
-            Ties::Last => last,
-            Ties::First => self.first_of(self.rights[last].at),
-        })
-    }
-
-    fn after(&self, at: Timestamp, rule: AsOf) -> Option<usize> {
-        let first = self.first_of(at);
-        let time = self.rights.get(first)?.at;
-        Some(match rule.ties {
-            Ties::First => first,
-            Ties::Last => self.rights.partition_point(|right| right.at <= time) - 1,
-        })
-    }
-
-    fn first_of(&self, at: Timestamp) -> usize {
-        self.rights.partition_point(|right| right.at < at)
-    }
-
-    /// Drops the right records that no left one after `watermark` can be matched with; those that
-    /// wait still need theirs.
-    fn forget(&mut self, watermark: Timestamp, rule: AsOf) {
-        let earliest = self.lefts.first().map_or(Timestamp::MAX, |left| left.at);
-        let horizon = earliest.min(watermark + Span(1));
-        let mut keep = self.first_of(horizon);
-        if rule.direction != Direction::Forward {
-            // The one in force at the horizon, and those of its time.
-            if let Some(before) = self.rights[..keep].last().map(|right| right.at)
-                && rule.tolerates(horizon - before)
-            {
-                keep = self.first_of(before);
-            }
-        }
-        self.rights.drain(..keep);
-    }
-}
-
 /// The as-of join of records `L` and `R` by key.
 pub struct AsOfJoin<K, L, R, FL, FR> {
     name: String,
     key_of_left: FL,
     key_of_right: FR,
     rule: AsOf,
-    /// A key's records are archived together when one of them changes; they are those that came
-    /// within the watermark's delay, and what is in force.
-    sides: StateTable<K, Sides<L, R>>,
-    /// The left records that wait: when they are due, their time, their number. Derived from
-    /// `sides`.
-    waiting: BTreeMap<(Timestamp, Timestamp, u64), K>,
-    next_number: u64,
+    /// Looking back, the last ones that the watermark has not passed.
+    fresh: Fresh<L, R>,
+    /// The others that it has not passed; all of them are of earlier arrival. Looking ahead, all
+    /// that are of use.
+    held: Entries<Held<K, L, R>>,
+    /// Looking back, those that are held in the order in which they are worked off.
+    queue: Queue,
+    /// Looking back, what is in force.
+    in_force: InForce<K, R>,
+    /// Looking ahead, what waits for what.
+    look_ahead: LookAhead<K>,
+    next_arrival: u64,
     watermark: Timestamp,
     pending: Option<Timestamp>,
-    /// Times and numbers of those that may wait for a later watermark than their own time.
-    times: BTreeSet<(Timestamp, u64)>,
     /// The watermark that was handed on last.
     told: Timestamp,
     /// What is pending is all that a key has, in batch mode: no watermark goes with it.
     key_ends: bool,
+    /// Keys of the records in hand; empty between calls, as are their hashes.
+    keys: Vec<K>,
+    hashes: Vec<u64>,
     types: PhantomData<fn(L, R)>,
 }
 
-impl<K, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
+impl<K: Key, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
     /// Joins left and right records of equal keys by `rule`.
     pub fn new(key_of_left: FL, key_of_right: FR, rule: AsOf) -> Self {
         Self {
@@ -247,14 +115,18 @@ impl<K, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
             key_of_left,
             key_of_right,
             rule,
-            sides: StateTable::detached(),
-            waiting: BTreeMap::new(),
-            next_number: 0,
+            fresh: Fresh::default(),
+            held: Entries::default(),
+            queue: Queue::default(),
+            in_force: InForce::default(),
+            look_ahead: LookAhead::default(),
+            next_arrival: 0,
             watermark: Timestamp::MIN,
             pending: None,
-            times: BTreeSet::new(),
             told: Timestamp::MIN,
             key_ends: false,
+            keys: Vec::new(),
+            hashes: Vec::new(),
             types: PhantomData,
         }
     }
@@ -267,7 +139,7 @@ impl<K, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
     }
 }
 
-impl<K, L, R, FL: Clone, FR: Clone> Clone for AsOfJoin<K, L, R, FL, FR> {
+impl<K: Key, L, R, FL: Clone, FR: Clone> Clone for AsOfJoin<K, L, R, FL, FR> {
     /// The same join with nothing in it.
     fn clone(&self) -> Self {
         let (left, right) = (self.key_of_left.clone(), self.key_of_right.clone());
@@ -283,71 +155,244 @@ where
     FL: FnMut(&L) -> K + Send + 'static,
     FR: FnMut(&R) -> K + Send + 'static,
 {
-    fn on_left(&mut self, at: Timestamp, left: L, out: &mut impl Collect<Matched<L, R>>) {
-        let key = blame(&self.name, at, || (self.key_of_left)(&left));
-        let hash = stable_hash(&key);
-        let found = self.sides.get(hash, &key).and_then(|sides| {
-            let index = sides.find(at, self.rule)?;
-            Some(&sides.rights[index])
+    fn key_of(&mut self, at: Timestamp, record: &Either<L, R>) -> (u64, K) {
+        let Self { name, key_of_left, key_of_right, .. } = self;
+        let key = blame(name, at, || match record {
+            Either::First(left) => key_of_left(left),
+            Either::Second(right) => key_of_right(right),
         });
-        let due = self.rule.due(at, found.map(|right| right.at));
-        if due <= self.watermark || self.rule.direction == Direction::Arrived {
-            let right = found.cloned();
-            return out.record(at, Matched { left, right });
-        }
-        let number = self.next_number;
-        self.next_number += 1;
-        self.waiting.insert((due, at, number), key.clone());
-        if self.rule.direction != Direction::Backward {
-            self.times.insert((at, number));
-        }
-        let sides = self.sides.get_or_insert_with(hash, key, Sides::default);
-        let place = sides.lefts.partition_point(|waiting| waiting.at <= at);
-        sides.lefts.insert(place, Waiting { at, number, due, left });
+        (stable_hash(&key), key)
     }
 
-    fn on_right(&mut self, at: Timestamp, right: R) {
-        let Self { name, key_of_right, rule, sides, waiting, watermark, .. } = self;
-        let key = blame(name, at, || key_of_right(&right));
-        let sides = sides.get_or_insert_with(stable_hash(&key), key.clone(), Sides::default);
-        if rule.direction == Direction::Arrived {
-            sides.rights.clear();
-            return sides.rights.push(Stamped::new(at, right));
+    /// Asks for keys and hashes of records that are worked on next.
+    #[inline(always)]
+    fn stage<'a>(
+        name: &str,
+        (key_of_left, key_of_right): (&mut FL, &mut FR),
+        (keys, hashes): (&mut Vec<K>, &mut Vec<u64>),
+        records: impl Iterator<Item = &'a Stamped<Either<L, R>>>,
+    ) {
+        let blamed = Blamed::new(name);
+        keys.extend(records.map(|Stamped { at, value }| {
+            blamed.at(*at);
+            match value {
+                Either::First(left) => key_of_left(left),
+                Either::Second(right) => key_of_right(right),
+            }
+        }));
+        blamed.acquit();
+        hashes.extend(keys.iter().map(stable_hash));
+        // Behind the last record there is nothing to ask for: any slot does no harm.
+        hashes.extend_from_slice(&[0; AHEAD]);
+    }
+
+    fn hold(&mut self, key: K, record: Stamped<Either<L, R>>) -> (u32, u64) {
+        let arrival = self.next_arrival;
+        self.next_arrival += 1;
+        (self.held.insert(Held { key, arrival, record }), arrival)
+    }
+
+    /// Holds the first of the fresh records.
+    fn hold_fresh(&mut self, count: usize) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.sort();
+        for record in fresh.take(count) {
+            let (at, side) = (record.at, Side::of(&record.value));
+            let (hash, key) = self.key_of(at, &record.value);
+            let (number, _) = self.hold(key, record);
+            self.queue.push(Place { at, side, number, hash });
         }
-        let place = sides.rights.partition_point(|other| other.at <= at);
-        sides.rights.insert(place, Stamped::new(at, right));
-        // A left record that waits may have a nearer match now, and be due earlier.
-        if rule.direction != Direction::Backward {
-            for index in 0..sides.lefts.len() {
-                let Waiting { at, number, due, .. } = sides.lefts[index];
-                let found = sides.find(at, *rule).map(|index| sides.rights[index].at);
-                let sooner = rule.due(at, found);
-                if sooner != due {
-                    waiting.remove(&(due, at, number));
-                    waiting.insert((sooner, at, number), key.clone());
-                    sides.lefts[index].due = sooner;
+        self.fresh = fresh;
+    }
+
+    fn limit_fresh(&mut self) {
+        if self.fresh.len() > FRESH_MAX {
+            self.hold_fresh(self.fresh.len());
+        }
+    }
+
+    /// Takes in a record that is not a fresh one.
+    fn take_in(
+        &mut self,
+        key: (u64, K),
+        at: Timestamp,
+        value: Either<L, R>,
+        out: &mut impl Collect<Matched<L, R>>,
+    ) {
+        if self.rule.looks_back() {
+            self.at_once(key, at, value, out);
+        } else {
+            self.ahead(key, at, value, out);
+        }
+    }
+
+    /// A record that waits for nothing: by arrival, or late.
+    fn at_once(
+        &mut self,
+        (hash, key): (u64, K),
+        at: Timestamp,
+        value: Either<L, R>,
+        out: &mut impl Collect<Matched<L, R>>,
+    ) {
+        let Self { in_force, rule, watermark, .. } = self;
+        match value {
+            Either::First(left) => {
+                // What has ended is of no use, whether it was dropped already or not.
+                let right = in_force.find((hash, &key), at, *rule);
+                let right = right.filter(|right| !rule.has_ended(right.at, *watermark)).cloned();
+                out.record(at, Matched { left, right });
+            }
+            Either::Second(right) => in_force.put((hash, key), at, right, *rule),
+        }
+    }
+
+    /// A record of a join that looks ahead.
+    fn ahead(
+        &mut self,
+        (hash, key): (u64, K),
+        at: Timestamp,
+        value: Either<L, R>,
+        out: &mut impl Collect<Matched<L, R>>,
+    ) {
+        let (rule, watermark) = (self.rule, self.watermark);
+        match value {
+            Either::First(left) => {
+                let Self { look_ahead, held, .. } = self;
+                match look_ahead.find(held, (hash, &key), (at, watermark), rule) {
+                    Ok(right) => out.record(at, Matched { left, right }),
+                    Err(due) => {
+                        let left = Stamped::new(at, Either::First(left));
+                        let (number, arrival) = self.hold(key.clone(), left);
+                        self.look_ahead.wait((hash, key), (at, arrival), due, number);
+                    }
                 }
             }
+            right @ Either::Second(_) => {
+                let (number, _) = self.hold(key.clone(), Stamped::new(at, right));
+                let Self { look_ahead, held, .. } = self;
+                look_ahead.put(held, (hash, key), (at, number), watermark, rule);
+                look_ahead.sweep(held, SWEPT_KEYS.0, watermark, rule);
+            }
         }
-        sides.forget(*watermark, *rule);
     }
 
-    /// Emits the left record that is due first.
-    fn emit_first(&mut self, out: &mut impl Collect<Matched<L, R>>) {
-        let Some(((_, at, number), key)) = self.waiting.pop_first() else { return };
-        self.times.remove(&(at, number));
-        let hash = stable_hash(&key);
-        let Some(sides) = self.sides.get_mut(hash, &key) else { return };
-        let Some(place) = sides.lefts.iter().position(|waiting| waiting.number == number) else {
-            return;
-        };
-        let Waiting { left, .. } = sides.lefts.remove(place);
-        let right = sides.find(at, self.rule).map(|index| sides.rights[index].clone());
-        sides.forget(self.watermark, self.rule);
-        if sides.lefts.is_empty() && sides.rights.is_empty() {
-            self.sides.remove(hash, &key);
+    /// Works off what `watermark` has passed in order of time; whether nothing is left.
+    fn replay(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) -> bool {
+        self.fresh.sort();
+        self.queue.sort();
+        if self.queue.first(watermark).is_some() {
+            // The two are merged in the queue.
+            self.hold_fresh(self.fresh.passed(watermark));
+            self.queue.sort();
+            if !self.replay_held(watermark, out) {
+                return false;
+            }
         }
-        out.record(at, Matched { left, right });
+        let mut passed = self.fresh.passed(watermark);
+        while passed > 0 {
+            if !out.has_room() {
+                return false;
+            }
+            let count = passed.min(GROUP);
+            self.replay_fresh(count, out);
+            passed -= count;
+        }
+        if self.rule.tolerance.is_some() {
+            let Self { in_force, rule, .. } = self;
+            in_force.sweep(SWEPT_KEYS.1, |right| rule.has_ended(right, watermark));
+        }
+        true
+    }
+
+    /// Works off the first of the fresh records.
+    fn replay_fresh(&mut self, count: usize, out: &mut impl Collect<Matched<L, R>>) {
+        let Self { name, key_of_left, key_of_right, keys, hashes, fresh, in_force, rule, .. } =
+            self;
+        let records = fresh.first(count).iter();
+        Self::stage(name, (key_of_left, key_of_right), (keys, hashes), records);
+        hashes.iter().take(AHEAD).for_each(|hash| in_force.table.prefetch(*hash));
+        let staged = keys.drain(..).zip(hashes.iter().zip(&hashes[AHEAD..]));
+        for (record, (key, (hash, ahead))) in fresh.take(count).zip(staged) {
+            in_force.table.prefetch(*ahead);
+            replay((*hash, key), record, in_force, *rule, out);
+        }
+        hashes.clear();
+    }
+
+    /// Works off what was held; whether nothing is left of it.
+    fn replay_held(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) -> bool {
+        let Self { held, queue, in_force, rule, .. } = self;
+        for _ in 0..RECORDS_MAX {
+            let Some(place) = queue.first(watermark) else {
+                queue.compact();
+                return true;
+            };
+            if place.side == Side::Left && !out.has_room() {
+                return false;
+            }
+            if let Some(ahead) = queue.ahead(AHEAD) {
+                in_force.table.prefetch(ahead.hash);
+            }
+            queue.pop();
+            let Held { key, record, .. } = held.remove(place.number);
+            replay((place.hash, key), record, in_force, *rule, out);
+        }
+        false
+    }
+
+    /// Emits what is due at `watermark`; whether nothing is left.
+    fn emit_due(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) -> bool {
+        let Self { held, look_ahead, rule, .. } = self;
+        while look_ahead.is_due(watermark) {
+            if !out.has_room() {
+                return false;
+            }
+            if let Some(Stamped { at, value }) = look_ahead.take_first(held, watermark, *rule) {
+                out.record(at, value);
+            }
+        }
+        look_ahead.sweep(held, SWEPT_KEYS.1, watermark, *rule);
+        true
+    }
+
+    /// Forgets a key that has no more records, in batch mode: it is the only one that there is.
+    fn end_key(&mut self) {
+        self.in_force.table.clear();
+        self.look_ahead.sides.clear();
+        let left: Vec<u32> = self.held.iter().map(|(number, _)| number).collect();
+        left.into_iter().for_each(|number| drop(self.held.remove(number)));
+    }
+
+    fn refuse_timeless(&self, at: Timestamp) -> Result<()> {
+        if at.is_some() || self.rule.direction == Direction::Arrived {
+            return Ok(());
+        }
+        Err(super::without_time(&self.name))
+    }
+}
+
+/// Works off a record that the watermark has passed, and no earlier one is left.
+#[inline(always)]
+fn replay<K: Key, L: Record, R: Record>(
+    (hash, key): (u64, K),
+    Stamped { at, value }: Stamped<Either<L, R>>,
+    in_force: &mut InForce<K, R>,
+    rule: AsOf,
+    out: &mut impl Collect<Matched<L, R>>,
+) {
+    match value {
+        Either::First(left) => {
+            let right = in_force.find((hash, &key), at, rule).cloned();
+            out.record(at, Matched { left, right });
+        }
+        Either::Second(right) => {
+            in_force.put((hash, key), at, right, rule);
+            if rule.tolerance.is_some() {
+                // Left records at `at` and after it are still to come.
+                let passed = at - Span(1);
+                in_force.sweep(SWEPT_KEYS.0, |right| rule.has_ended(right, passed));
+            }
+        }
     }
 }
 
@@ -369,23 +414,61 @@ where
                 self.name
             )));
         }
-        self.sides = StateTable::new(&context.state);
+        self.held = Entries::new(&context.state);
+        self.in_force = InForce::new(&context.state);
+        self.look_ahead = LookAhead::new(&context.state);
         Ok(())
     }
 
+    #[inline]
     fn on_record(
         &mut self,
         at: Timestamp,
         value: Either<L, R>,
         out: &mut impl Collect<Matched<L, R>>,
     ) {
-        if !at.is_some() && self.rule.direction != Direction::Arrived {
-            return out.fail(super::without_time(&self.name));
+        if let Err(error) = self.refuse_timeless(at) {
+            return out.fail(error);
         }
-        match value {
-            Either::First(left) => self.on_left(at, left, out),
-            Either::Second(right) => self.on_right(at, right),
+        if self.rule.direction == Direction::Backward && at > self.watermark {
+            self.fresh.push(Stamped { at, value });
+            return self.limit_fresh();
         }
+        let key = self.key_of(at, &value);
+        self.take_in(key, at, value, out);
+    }
+
+    fn on_batch(
+        &mut self,
+        batch: &mut Vec<Stamped<Either<L, R>>>,
+        out: &mut impl Collect<Matched<L, R>>,
+    ) {
+        if self.rule.direction == Direction::Backward {
+            let watermark = self.watermark;
+            if batch.iter().all(|record| record.at > watermark) {
+                self.fresh.append(batch);
+                return self.limit_fresh();
+            }
+            let records = batch.drain(..);
+            return records.for_each(|Stamped { at, value }| self.on_record(at, value, out));
+        }
+        let Self { name, key_of_left, key_of_right, keys, hashes, in_force, look_ahead, .. } = self;
+        Self::stage(name, (key_of_left, key_of_right), (keys, hashes), batch.iter());
+        for hash in hashes.iter() {
+            in_force.table.prefetch(*hash);
+            look_ahead.sides.prefetch(*hash);
+        }
+        let (mut keys, mut hashes) = (std::mem::take(keys), std::mem::take(hashes));
+        let staged = keys.drain(..).zip(&hashes);
+        for (Stamped { at, value }, (key, hash)) in batch.drain(..).zip(staged) {
+            if let Err(error) = self.refuse_timeless(at) {
+                out.fail(error);
+                break;
+            }
+            self.take_in((*hash, key), at, value, out);
+        }
+        hashes.clear();
+        (self.keys, self.hashes) = (keys, hashes);
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) {
@@ -406,21 +489,22 @@ where
 
     fn resume(&mut self, out: &mut impl Collect<Matched<L, R>>) {
         let Some(watermark) = self.pending else { return };
-        while self.waiting.first_key_value().is_some_and(|((due, ..), _)| *due <= watermark) {
-            if !out.has_room() {
-                return;
-            }
-            self.emit_first(out);
+        let is_done = match self.rule.direction {
+            Direction::Backward => self.replay(watermark, out),
+            Direction::Arrived => true,
+            Direction::Forward | Direction::Nearest => self.emit_due(watermark, out),
+        };
+        if !is_done {
+            return;
         }
         self.pending = None;
         if std::mem::take(&mut self.key_ends) {
             self.watermark = Timestamp::MIN;
-            return;
+            return self.end_key();
         }
         // A match has the time of its left record, which may lie before the watermark that proves
         // it: the stream behind the join is then told no more than what those that wait allow.
-        let waits = self.times.first().map_or(Timestamp::MAX, |(at, _)| *at - Span(1));
-        let told = watermark.min(waits);
+        let told = watermark.min(self.look_ahead.watermark_max());
         if told > self.told {
             self.told = told;
             out.watermark(told);
@@ -428,19 +512,24 @@ where
     }
 
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
+        self.hold_fresh(self.fresh.len());
         into.operator(&self.name, |into| {
             into.value("watermark", &self.watermark)?;
             into.value("told", &self.told)?;
-            into.value("next_number", &self.next_number)?;
-            into.tracked("sides", &mut self.sides)
+            into.value("next_arrival", &self.next_arrival)?;
+            into.tracked("held", &mut self.held)?;
+            if self.rule.looks_back() {
+                into.tracked("in_force", &mut self.in_force.table)?;
+            }
+            Ok(())
         })
     }
 
     fn drain(&mut self, into: &mut Drain) -> Result<bool> {
-        self.sides.drain(into)
+        Ok(self.held.drain(into)? && self.in_force.table.drain(into)?)
     }
 
-    /// On another number of cores the watermark is the least of all, and numbers go on after the
+    /// On another number of cores the watermark is the least of all, and arrivals go on after the
     /// greatest.
     fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
         from.operator(&self.name, |from| {
@@ -448,17 +537,23 @@ where
             self.watermark = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
             let told: Vec<Timestamp> = from.values("told")?;
             self.told = told.into_iter().min().unwrap_or(Timestamp::MIN);
-            let numbers: Vec<u64> = from.values("next_number")?;
-            self.next_number = numbers.into_iter().max().unwrap_or(0);
-            from.tracked("sides", &mut self.sides)
-        })?;
-        for (_, key, sides) in self.sides.iter() {
-            for Waiting { due, at, number, .. } in &sides.lefts {
-                self.waiting.insert((*due, *at, *number), key.clone());
-                if self.rule.direction != Direction::Backward {
-                    self.times.insert((*at, *number));
-                }
+            let arrivals: Vec<u64> = from.values("next_arrival")?;
+            self.next_arrival = arrivals.into_iter().max().unwrap_or(0);
+            from.tracked("held", &mut self.held)?;
+            if self.rule.looks_back() {
+                from.tracked("in_force", &mut self.in_force.table)?;
             }
+            Ok(())
+        })?;
+        if !self.rule.looks_back() {
+            self.look_ahead.rebuild(&self.held, self.rule);
+            return Ok(());
+        }
+        let mut order: Vec<_> = self.held.iter().collect();
+        order.sort_by_key(|(_, held)| held.arrival);
+        for (number, held) in order {
+            let (at, hash) = (held.record.at, stable_hash(&held.key));
+            self.queue.push(Place { at, side: held.side(), number, hash });
         }
         Ok(())
     }
@@ -472,9 +567,6 @@ where
             Direction::Arrived => "arrived",
         };
         let within = tolerance.map(|span| format!(" within {span}")).unwrap_or_default();
-        into.push(Description::new(&self.name, format!("{direction}{within}")));
+        into.push(Description::stateful(&self.name, format!("{direction}{within}")));
     }
 }
-
-#[cfg(test)]
-mod tests;

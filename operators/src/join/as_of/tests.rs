@@ -6,22 +6,31 @@ use tailwater_core::{Control, Element};
 use super::*;
 use crate::testing::{Harness, Order, check_operator};
 
-type Left = (u8, u32);
-type Right = (u8, u32);
+pub(super) type Left = (u8, u32);
+pub(super) type Right = (u8, u32);
 
-fn join(rule: AsOf) -> AsOfJoin<u8, Left, Right, fn(&Left) -> u8, fn(&Right) -> u8> {
+pub(super) fn join(rule: AsOf) -> Join {
     AsOfJoin::new(|left| left.0, |right| right.0, rule)
 }
 
-fn left(at: i64, id: u32) -> Element<Either<Left, Right>> {
+pub(super) type In = Element<Either<Left, Right>>;
+pub(super) type Join = AsOfJoin<u8, Left, Right, fn(&Left) -> u8, fn(&Right) -> u8>;
+
+/// How many records are kept.
+pub(super) fn kept(harness: &Harness<Join>) -> usize {
+    let join = harness.operator();
+    join.fresh.len() + join.held.len() + join.in_force.table.len()
+}
+
+pub(super) fn left(at: i64, id: u32) -> In {
     Element::Record(Stamped::new(Timestamp(at), Either::First((0, id))))
 }
 
-fn right(at: i64, id: u32) -> Element<Either<Left, Right>> {
+pub(super) fn right(at: i64, id: u32) -> In {
     Element::Record(Stamped::new(Timestamp(at), Either::Second((0, id))))
 }
 
-fn watermark(at: i64) -> Element<Either<Left, Right>> {
+pub(super) fn watermark(at: i64) -> In {
     Element::Control(Control::Watermark(Timestamp(at)))
 }
 
@@ -107,7 +116,7 @@ fn by_arrival_nothing_waits_and_one_right_record_is_kept() {
         let value = Either::Second((0, id));
         harness.record(Timestamp::NONE, value);
     }
-    assert_eq!(harness.operator().sides.iter().map(|(.., s)| s.rights.len()).sum::<usize>(), 1);
+    assert_eq!(kept(&harness), 1);
     harness.record(Timestamp::NONE, Either::First((0, 7)));
     assert_eq!(harness.take_results()[0].right.as_ref().map(|right| right.value.1), Some(99));
     let output = check_operator(|| join(AsOf::arrived()), &script, Order::Exact);
@@ -121,12 +130,11 @@ fn right_records_that_nobody_can_need_are_forgotten() {
         harness.element(right(at, at as u32));
         harness.watermark(Timestamp(at - 5));
     }
-    let kept =
-        harness.operator().sides.iter().map(|(_, _, sides)| sides.rights.len()).sum::<usize>();
+    let kept = kept(&harness);
     assert!(kept <= 8, "{kept} right records are kept");
 }
 
-fn rules() -> impl Strategy<Value = AsOf> {
+pub(super) fn rules() -> impl Strategy<Value = AsOf> {
     let direction =
         prop_oneof![Just(AsOf::backward()), Just(AsOf::forward()), Just(AsOf::nearest())];
     (direction, proptest::option::of(0i64..30), any::<bool>()).prop_map(|(rule, within, first)| {
