@@ -33,10 +33,13 @@ fn events(seed: u64) -> Vec<Vec<Event>> {
 
 /// Both streams by key, the second one's name aside.
 macro_rules! streams {
-    ($job:expr, $lefts:expr, $rights:expr) => {{
+    ($job:expr, $lefts:expr, $rights:expr) => {
+        streams!($job, $lefts, $rights, 0)
+    };
+    ($job:expr, $lefts:expr, $rights:expr, $number:expr) => {{
         let stream = |name: &str, splits: &Vec<Vec<Event>>| {
             $job.source(from_splits(splits.clone()))
-                .named(name)
+                .named(format!("{name} {}", $number))
                 .event_time(|event: &Event| event.at, Watermarks::monotonous())
                 .key_by(|event| event.key)
         };
@@ -145,4 +148,43 @@ fn an_interval_that_ends_before_it_begins_is_no_job() {
         .sink(collect());
     let error = job.run(Local::cores(1)).err().unwrap();
     assert!(error.to_string().contains("joins nothing"), "{error}");
+}
+
+/// An as-of, an interval and a window join, each twice; the second of `equal` without a name.
+fn twice(equal: Option<&str>) -> Result<()> {
+    let job = Job::new("twice");
+    for number in 0..2 {
+        // The name of the task goes before that of the join.
+        let name = |kind: &str| match equal {
+            Some(equal) if equal == kind => kind.to_owned(),
+            _ => format!("{kind} {number}"),
+        };
+        let (left, right) = streams!(job, &events(1), &events(2), format!("as of {number}"));
+        left.as_of(right, AsOf::backward())
+            .named(name("as of"))
+            .map(|matched: Matched<Event, Event>| matched.left.id)
+            .sink(collect());
+        let (left, right) = streams!(job, &events(1), &events(2), format!("interval {number}"));
+        left.interval_join(right, Interval::between(Span(0), Span(5)))
+            .named(name("interval"))
+            .map(|pair: Joined<Event, Event>| pair.left.id)
+            .sink(collect());
+        let (left, right) = streams!(job, &events(1), &events(2), format!("window {number}"));
+        left.co_group(right)
+            .window(Tumbling::of(Span(100)))
+            .apply(pairs(|left: &Event, right: &Event| (left.id, right.id)))
+            .named(name("window"))
+            .sink(collect());
+    }
+    job.run(Local::cores(1)).map(drop)
+}
+
+#[test]
+fn joins_that_remember_something_have_names_of_their_own() {
+    for kind in ["as of", "interval", "window"] {
+        let error = twice(Some(kind)).unwrap_err().to_string();
+        assert!(error.contains("two operators are named"), "{error}");
+        assert!(error.contains(kind) && error.contains(".named(..)"), "{error}");
+    }
+    twice(None).unwrap();
 }

@@ -3,7 +3,7 @@
 //! Into memory of the core's own, from where each part goes into its ring as one piece: written
 //! into the rings one by one, records would wait for each of the rings' lines to come over from the
 //! core that read it last.
-#![allow(unsafe_code)] // A record is moved once, from memory to memory, without a stop on the stack.
+#![allow(unsafe_code)] // A record is moved from memory to memory, without a stop on the stack.
 
 /// Moves each record of `batch` to the end of the part that `cores` says, in order.
 ///

@@ -33,8 +33,8 @@ pub trait Keys {
     fn half(key: u64) -> u64;
 }
 
-/// They are numbers without gaps: one multiplication lays them out so evenly that hardly two of them
-/// meet, on each core too.
+/// They are numbers without gaps: one multiplication lays them out so evenly that hardly two of
+/// them meet, on each core too.
 pub struct Dense;
 
 impl Keys for Dense {

@@ -10,8 +10,8 @@
 //! region  slots | occupied | changed in even epochs | changed in odd epochs
 //! ```
 //!
-//! A tag is right; a group's bit is set at least while one of its slots is taken or has the mark. So
-//! the maps of a table of ten million keys stay in the second cache, where those with a bit a slot
+//! A tag is right; a group's bit is set at least while one of its slots is taken or has the mark.
+//! So the maps of a table of ten million keys stay in the second cache, where those with a bit a slot
 //! would cost every new key and every first change of one in an epoch another miss or two.
 #![allow(unsafe_code)] // Keys and values are initialised exactly where a tag says so.
 
@@ -37,8 +37,8 @@ const SMALL_SLOT: usize = 2 * LINE;
 /// Values up to so many bytes lie in the slot, however large the key is.
 const SMALL_VALUE: usize = 16;
 
-/// Slots that share a bit in a map: half a kilobyte of them at most, which the processor reads on its
-/// own as one run.
+/// Slots that share a bit in a map: half a kilobyte of them at most, which the processor reads on
+/// its own as one run.
 pub(super) const GROUP: usize = 8;
 /// Slots of a word of a map.
 pub(super) const WORD: usize = 64 * GROUP;
