@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A tag is right; a group's bit is set at least while one of its slots is taken or has the mark.
-//! So the maps of a table of ten million keys stay in the second cache, where those with a bit a slot
-//! would cost every new key and every first change of one in an epoch another miss or two.
+//! So the maps of a table of ten million keys stay in the second cache, where those with a bit a
+//! slot would cost every new key and every first change of one in an epoch another miss or two.
 #![allow(unsafe_code)] // Keys and values are initialised exactly where a tag says so.
 
 use std::marker::PhantomData;
