@@ -13,6 +13,7 @@ enum Shape {
     Session(i64),
     /// The gap is the record's value modulo five, plus one.
     Dynamic,
+    Global,
 }
 
 /// When they fire.
@@ -23,28 +24,50 @@ enum Rule {
     Continuous(i64),
 }
 
+/// What is taken out of them.
+#[derive(Clone, Copy, Debug)]
+enum Eviction {
+    None,
+    Count(usize, Evict),
+    Time(i64, Evict),
+    Delta(i64, Evict),
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Case {
     shape: Shape,
     rule: Rule,
     purging: bool,
+    eviction: Eviction,
     lateness: i64,
+}
+
+/// How far a record is below another one, by what looks like chance.
+fn below(record: &Event, other: &Event) -> i64 {
+    let height = |event: &Event| event.1 * 7 % 13;
+    height(other) - height(record)
 }
 
 fn gap(event: &Event) -> i64 {
     event.1.rem_euclid(5) + 1
 }
 
-/// A window of the model, with all its values.
+/// A window of the model, with all its records.
 #[derive(Debug)]
 struct ModelWindow {
     key: u8,
     start: i64,
     end: i64,
-    values: Vec<i64>,
+    /// With their times, in order of arrival; where sessions merged, those of the earlier first.
+    records: Vec<(i64, Event)>,
     count: u64,
     /// The continuous trigger's next mark; the end when all marks are over.
     mark: i64,
+}
+
+/// The last instant of a window.
+fn last(window: &ModelWindow) -> i64 {
+    if window.end == i64::MAX { i64::MAX } else { window.end - 1 }
 }
 
 #[derive(Debug)]
@@ -66,6 +89,7 @@ impl Model {
             Shape::Sliding(size, slide) => grid(size, slide),
             Shape::Session(gap) => vec![(at, at + gap)],
             Shape::Dynamic => vec![(at, at + gap(event))],
+            Shape::Global => vec![(Window::GLOBAL.start.0, Window::GLOBAL.end.0)],
         }
     }
 
@@ -74,33 +98,34 @@ impl Model {
         let mut taken = false;
         for (start, end) in self.assign(&event, at) {
             let mut new =
-                ModelWindow { key: event.0, start, end, values: vec![], count: 0, mark: i64::MAX };
+                ModelWindow { key: event.0, start, end, records: vec![], count: 0, mark: i64::MAX };
             let (mine, others) = std::mem::take(&mut self.windows).into_iter().partition(|old| {
                 let same = (old.start, old.end) == (start, end);
                 old.key == event.0 && (same || merges && old.start <= end && old.end >= start)
             });
-            let mine: Vec<ModelWindow> = mine;
+            let mut mine: Vec<ModelWindow> = mine;
+            mine.sort_by_key(|old| old.start);
             self.windows = others;
-            if mine.is_empty() && end - 1 + self.case.lateness <= self.watermark {
+            if mine.is_empty() && self.cleanup(&new) <= self.watermark {
                 continue;
             }
             taken = true;
             for old in mine {
                 new.start = new.start.min(old.start);
                 new.end = new.end.max(old.end);
-                new.values.extend(old.values);
+                new.records.extend(old.records);
                 new.count += old.count;
                 new.mark = new.mark.min(old.mark);
             }
-            new.values.push(event.1);
+            new.records.push((at, event));
             new.count += 1;
-            let over = new.end - 1 <= self.watermark;
+            let over = last(&new) <= self.watermark;
             let fires = match self.case.rule {
                 Rule::EventTime => over,
                 Rule::Count(n) => new.count >= n,
                 Rule::Continuous(every) => {
                     if !over && new.mark == i64::MAX {
-                        new.mark = (at - at % every + every).min(new.end - 1);
+                        new.mark = (at - at % every + every).min(last(&new));
                     }
                     over
                 }
@@ -110,7 +135,8 @@ impl Model {
             }
             self.windows.push(new);
         }
-        if !taken && at + self.case.lateness <= self.watermark {
+        let can_be_late = !matches!(self.case.shape, Shape::Global);
+        if !taken && can_be_late && at + self.case.lateness <= self.watermark {
             self.output.push(format!("late {event:?} @{at}"));
         }
     }
@@ -119,20 +145,47 @@ impl Model {
         if matches!(self.case.rule, Rule::Count(_)) {
             window.count = 0;
         }
-        window.values.sort_unstable();
-        if !window.values.is_empty() {
-            let ModelWindow { key, start, end, values, .. } = &*window;
-            self.output.push(format!("{key} [{start},{end}) {values:?} @{}", end - 1));
+        if !window.records.is_empty() {
+            self.evict(Evict::Before, &mut window.records);
+            let mut values: Vec<_> = window.records.iter().map(|(_, event)| event.1).collect();
+            values.sort_unstable();
+            let ModelWindow { key, start, end, .. } = &*window;
+            let at = Timestamp(last(window));
+            self.output.push(format!("{key} [{start},{end}) {values:?} @{at}"));
+            self.evict(Evict::After, &mut window.records);
         }
         if self.case.purging {
-            window.values.clear();
+            window.records.clear();
         }
+    }
+
+    fn evict(&self, now: Evict, records: &mut Vec<(i64, Event)>) {
+        let Some(&(_, newest)) = records.last() else { return };
+        let latest = records.iter().map(|(at, _)| *at).max().unwrap();
+        let len = records.len();
+        let mut position = 0;
+        records.retain(|(at, event)| {
+            position += 1;
+            match self.case.eviction {
+                Eviction::Count(keep, side) if side == now => len - position < keep,
+                Eviction::Time(span, side) if side == now => latest - at < span,
+                Eviction::Delta(threshold, side) if side == now => {
+                    below(event, &newest) < threshold
+                }
+                _ => true,
+            }
+        });
+    }
+
+    /// When a window is dropped.
+    fn cleanup(&self, window: &ModelWindow) -> i64 {
+        last(window).saturating_add(self.case.lateness)
     }
 
     fn watermark(&mut self, watermark: i64) {
         let before = std::mem::replace(&mut self.watermark, watermark);
         for mut window in std::mem::take(&mut self.windows) {
-            let last = window.end - 1;
+            let last = last(&window);
             if let Rule::Continuous(every) = self.case.rule {
                 while window.mark < last && window.mark <= watermark {
                     self.fire(&mut window);
@@ -143,7 +196,7 @@ impl Model {
             if ends && !matches!(self.case.rule, Rule::Count(_)) {
                 self.fire(&mut window);
             }
-            if last + self.case.lateness > watermark {
+            if self.cleanup(&window) > watermark {
                 self.windows.push(window);
             }
         }
@@ -192,6 +245,7 @@ fn run_case(case: Case, script: &[Element<Event>]) -> Vec<String> {
         }
         Shape::Session(gap) => with_rule(case, session(gap), script),
         Shape::Dynamic => with_rule(case, DynamicSession::new(|e: &Event| Span(gap(e))), script),
+        Shape::Global => with_rule(case, Global, script),
     }
 }
 
@@ -212,7 +266,7 @@ where
     A: Assigner<Event>,
     R: Trigger<Event>,
 {
-    fn check<A, R>(windows: Windows<A, R, NoEvictor>, script: &[Element<Event>]) -> Vec<String>
+    fn check<A, R>(windows: Windows<A, R, AnyEvictor>, script: &[Element<Event>]) -> Vec<String>
     where
         A: Assigner<Event>,
         R: Trigger<Event>,
@@ -220,12 +274,58 @@ where
         check_rescaling(|| windows.clone(), |event| stable_hash(&key_of(event)), script);
         print(check_operator(|| windows.clone(), script, Order::Exact))
     }
-    let lateness = Span(case.lateness);
+    let (evictor, lateness) = (AnyEvictor::of(case.eviction), Span(case.lateness));
     if case.purging {
         let trigger = Purging(trigger);
-        check(windows(assigner, trigger, NoEvictor).allowed_lateness(lateness), script)
+        check(windows(assigner, trigger, evictor).allowed_lateness(lateness), script)
     } else {
-        check(windows(assigner, trigger, NoEvictor).allowed_lateness(lateness), script)
+        check(windows(assigner, trigger, evictor).allowed_lateness(lateness), script)
+    }
+}
+
+/// The evictor of a case as one type.
+#[derive(Clone)]
+enum AnyEvictor {
+    None,
+    Count(CountEvictor),
+    Time(TimeEvictor),
+    Delta(DeltaEvictor<i64, fn(&Event, &Event) -> i64>),
+}
+
+impl AnyEvictor {
+    fn of(eviction: Eviction) -> Self {
+        match eviction {
+            Eviction::None => Self::None,
+            Eviction::Count(keep, side) => Self::Count(CountEvictor::new(keep, side)),
+            Eviction::Time(span, side) => Self::Time(TimeEvictor::new(Span(span), side)),
+            Eviction::Delta(threshold, side) => {
+                Self::Delta(DeltaEvictor::new(threshold, below, side))
+            }
+        }
+    }
+}
+
+impl Evictor<Event> for AnyEvictor {
+    fn before(&mut self, records: &mut Vec<Stamped<Event>>, window: Window) {
+        match self {
+            Self::None => {}
+            Self::Count(evictor) => evictor.before(records, window),
+            Self::Time(evictor) => evictor.before(records, window),
+            Self::Delta(evictor) => evictor.before(records, window),
+        }
+    }
+
+    fn after(&mut self, records: &mut Vec<Stamped<Event>>, window: Window) {
+        match self {
+            Self::None => {}
+            Self::Count(evictor) => evictor.after(records, window),
+            Self::Time(evictor) => evictor.after(records, window),
+            Self::Delta(evictor) => evictor.after(records, window),
+        }
+    }
+
+    fn name(&self) -> String {
+        String::new()
     }
 }
 
@@ -235,6 +335,7 @@ fn case() -> impl Strategy<Value = Case> {
         (1i64..20, 1i64..20).prop_map(|(size, slide)| Shape::Sliding(size, slide)),
         (1i64..12).prop_map(Shape::Session),
         Just(Shape::Dynamic),
+        Just(Shape::Global),
     ];
     let rule = prop_oneof![
         2 => Just(Rule::EventTime),
@@ -243,13 +344,29 @@ fn case() -> impl Strategy<Value = Case> {
     ];
     let lateness = prop_oneof![Just(0i64), 0i64..20];
     (shape, rule, any::<bool>(), lateness)
-        .prop_map(|(shape, rule, purging, lateness)| Case { shape, rule, purging, lateness })
-        // Flink's continuous trigger carries marks of merged sessions on in a way of its own: that
-        // is what the conformance scripts are for.
-        .prop_filter("continuous sessions have no simple model", |case| {
-            let session = matches!(case.shape, Shape::Session(_) | Shape::Dynamic);
-            !(session && matches!(case.rule, Rule::Continuous(_)))
+        .prop_map(|(shape, rule, purging, lateness)| Case {
+            shape,
+            rule,
+            purging,
+            eviction: Eviction::None,
+            lateness,
         })
+        // Flink's continuous trigger carries marks of merged sessions on in a way of its own: that
+        // is what the conformance scripts are for. In a global window it has no last mark.
+        .prop_filter("continuous sessions have no simple model", |case| {
+            let has_end = matches!(case.shape, Shape::Tumbling(_) | Shape::Sliding(..));
+            has_end || !matches!(case.rule, Rule::Continuous(_))
+        })
+}
+
+fn evicting_case() -> impl Strategy<Value = Case> {
+    let side = prop_oneof![Just(Evict::Before), Just(Evict::After)];
+    let eviction = (0i64..12, side, 0..3).prop_map(|(bound, side, which)| match which {
+        0 => Eviction::Count(bound as usize / 2, side),
+        1 => Eviction::Time(bound, side),
+        _ => Eviction::Delta(bound, side),
+    });
+    (case(), eviction).prop_map(|(case, eviction)| Case { eviction, ..case })
 }
 
 /// Records around a rising watermark: early, in time, late and far too late.
@@ -281,6 +398,12 @@ proptest! {
 
     #[test]
     fn windows_agree_with_a_model(case in case(), script in script(50)) {
+        prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
+    }
+
+    // SEMANTICS 33, 36-38
+    #[test]
+    fn evictors_agree_with_a_model(case in evicting_case(), script in script(50)) {
         prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
     }
 
