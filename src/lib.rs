@@ -67,7 +67,7 @@ pub use mode_options::ModeOptions;
 pub use outputs::Outputs;
 pub use source_stream::SourceStream;
 pub use stream::Stream;
-pub use two_inputs::{Connected, ConnectedBroadcast, ConnectedKeyed};
+pub use two_inputs::{Connected, ConnectedBroadcast, ConnectedKeyed, UnkeyedBroadcast};
 pub use windowed::{
     Aligned, Beside, Counted, CountedOrAfter, CountedSliding, Direct, Dropped, Evicting, Eviction,
     GeneralWindowed, LateOutput, WindowKind, Windowed,

@@ -19,8 +19,8 @@ pub use tailwater_operators::window::general::{
     TradingSessions, Trigger, TriggerContext, Verdict, WindowContext, WindowProcess,
 };
 pub use tailwater_operators::{
-    Aggregate, BroadcastProcess, CoProcess, Context, Process, Session, Sliding, Tumbling,
-    UnkeyedContext, Watermarks, Window, WindowResult,
+    Aggregate, BroadcastContext, BroadcastProcess, CoProcess, Context, Process, Session, Sliding,
+    Tumbling, UnkeyedBroadcastProcess, UnkeyedContext, Watermarks, Window, WindowResult,
 };
 pub use tailwater_state::BroadcastState;
 pub use tailwater_state::keyed::{NoState, Ttl};

@@ -1,14 +1,16 @@
 //! Two streams in one operator: by key, side by side, or one of them brought to every core.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use tailwater_core::{Either, Key, Record};
 use tailwater_operators::stateless::{FlatMap, Map};
 use tailwater_operators::{
     BroadcastOperator, BroadcastProcess, CoProcess, Operator, ProcessOperator,
+    UnkeyedBroadcastOperator, UnkeyedBroadcastProcess,
 };
 use tailwater_runtime::Partition;
-use tailwater_runtime::graph::OutboxPlan;
+use tailwater_runtime::graph::{Edge, OutboxPlan};
 use tailwater_state::keyed::KeyedState;
 
 use crate::connected::connect;
@@ -117,7 +119,7 @@ where
     ///         &mut self,
     ///         (symbol, limit): (u32, i64),
     ///         limits: &mut BroadcastState<u32, i64>,
-    ///         _: &mut UnkeyedContext<(u32, i64)>,
+    ///         _: &mut BroadcastContext<'_, Orders, (u32, i64)>,
     ///     ) {
     ///         limits.insert(symbol, limit);
     ///     }
@@ -158,9 +160,7 @@ where
         B: Record,
         D: Operator<Out = B> + Clone,
     {
-        let edges = vec![self.stream.edge(Partition::ByKey), control.edge(Partition::Broadcast)];
-        let control = control.then(Map::new(Either::<T, B>::Second).hidden());
-        control.end(OutboxPlan::to_all(edges[1].clone()));
+        let edges = vec![self.stream.edge(Partition::ByKey), to_all(control)];
         let Keyed { stream, key, .. } = self;
         let mut key_of = key.clone();
         let route = move |record: &Either<T, B>| match record {
@@ -177,6 +177,19 @@ where
         let stream = fresh_by_key(plan, edges, key_of);
         ConnectedBroadcast { stream, key, of: PhantomData }
     }
+}
+
+/// An edge that brings each record of `control` to every core, as the second of two streams.
+fn to_all<T, B, D>(control: Stream<B, D>) -> Arc<Edge<Either<T, B>>>
+where
+    T: Record,
+    B: Record,
+    D: Operator<Out = B> + Clone,
+{
+    let edge = control.edge(Partition::Broadcast);
+    let control = control.then(Map::new(Either::<T, B>::Second).hidden());
+    control.end(OutboxPlan::to_all(edge.clone()));
+    edge
 }
 
 /// Two streams with the same key.
@@ -276,6 +289,96 @@ where
         let own = self.then(Map::new(Either::<T, R>::First).hidden());
         let plan = own.end(OutboxPlan::to_one(edges[0].clone()));
         Connected { stream: fresh(plan, edges) }
+    }
+
+    /// This stream where it is, and beside it `control`, each record of which goes to every core:
+    /// rules or reference data that all records are looked at with (SEMANTICS 64). With a key there
+    /// is state and there are timers as well: [`Keyed::connect_broadcast`].
+    ///
+    /// In batch mode `control` is read fully first (SEMANTICS 90); each core then takes its records
+    /// in the order of time.
+    ///
+    /// ```
+    /// use tailwater::prelude::*;
+    ///
+    /// /// Names for numbers.
+    /// #[derive(Clone)]
+    /// struct Names;
+    ///
+    /// impl UnkeyedBroadcastProcess for Names {
+    ///     type In = u32;
+    ///     type Broadcast = (u32, String);
+    ///     type Shared = BroadcastState<u32, String>;
+    ///     type Out = String;
+    ///
+    ///     fn on_record(
+    ///         &mut self,
+    ///         number: u32,
+    ///         names: &Self::Shared,
+    ///         context: &mut UnkeyedContext<String>,
+    ///     ) {
+    ///         context.emit(names.get(&number).cloned().unwrap_or_default());
+    ///     }
+    ///
+    ///     fn on_broadcast(
+    ///         &mut self,
+    ///         (number, name): (u32, String),
+    ///         names: &mut Self::Shared,
+    ///         _: &mut UnkeyedContext<String>,
+    ///     ) {
+    ///         names.insert(number, name);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let job = Job::new("names");
+    /// let names = job.source(from_vec(vec![(1, "one".to_owned())])).named("names").unstamped();
+    /// let results = collect();
+    /// job.source(from_vec(vec![1, 2]))
+    ///     .named("numbers")
+    ///     .unstamped()
+    ///     .connect_broadcast(names)
+    ///     .process(Names)
+    ///     .sink(results.clone());
+    /// job.run(Local { mode: RuntimeMode::Batch, ..Local::cores(2) })?;
+    /// let mut results = results.take();
+    /// results.sort();
+    /// assert_eq!(results, ["", "one"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect_broadcast<B, D>(self, control: Stream<B, D>) -> UnkeyedBroadcast<T, B>
+    where
+        B: Record,
+        D: Operator<Out = B> + Clone,
+    {
+        let edges = vec![self.edge(Partition::Forward), to_all(control)];
+        let records = self.then(Map::new(Either::<T, B>::First).hidden());
+        let plan = records.end(OutboxPlan::to_one(edges[0].clone()));
+        // One key for all records of a core: in batch mode they wait for the other side, and are
+        // kept on the disk where memory does not do.
+        let one_key = |record: &Either<T, B>| matches!(record, Either::First(_)).then_some(());
+        UnkeyedBroadcast { stream: fresh_by_key(plan, edges, one_key) }
+    }
+}
+
+/// A stream without a key, and one that every core gets.
+#[must_use = "say what becomes of the records: `process`"]
+pub struct UnkeyedBroadcast<T: Record, B: Record> {
+    stream: Fresh<Either<T, B>>,
+}
+
+impl<T: Record, B: Record> UnkeyedBroadcast<T, B> {
+    /// A function of the user's over the records, beside what the other stream says: an
+    /// [`UnkeyedBroadcastProcess`].
+    pub fn process<P>(
+        self,
+        process: P,
+    ) -> Stream<P::Out, impl Operator<Out = P::Out> + Clone + use<T, B, P>>
+    where
+        P: UnkeyedBroadcastProcess<In = T, Broadcast = B, Out: Send + 'static>,
+    {
+        self.stream.then(UnkeyedBroadcastOperator::new(process))
     }
 }
 

@@ -8,6 +8,7 @@ mod watchdog;
 
 use exactly_once::{Committed, Numbers};
 use tailwater::prelude::*;
+use tailwater::testing::{JobHarness, TestSink, TestSource};
 use watchdog::{pause, within};
 
 #[keyed_state(key = u64)]
@@ -119,7 +120,12 @@ impl BroadcastProcess for Ruled {
         context.emit(number);
     }
 
-    fn on_broadcast(&mut self, rule: u64, rules: &mut Rules, _: &mut UnkeyedContext<u64>) {
+    fn on_broadcast(
+        &mut self,
+        rule: u64,
+        rules: &mut Rules,
+        _: &mut BroadcastContext<'_, Remembered, u64>,
+    ) {
         rules.insert(rule, format!("rule {rule}"));
     }
 }
@@ -186,5 +192,164 @@ fn streams_without_a_key_stand_side_by_side() {
         let mut results = results.take();
         results.sort();
         assert_eq!(results, ["1", "2", "2", "3", "3", "3", "a", "b"]);
+    }
+}
+
+#[keyed_state(key = u64)]
+struct Sum {
+    sum: Value<u64>,
+    parts: List<u64>,
+}
+
+/// Sums numbers up by key, and tells all sums whenever it is asked to.
+#[derive(Clone)]
+struct OnRequest;
+
+impl BroadcastProcess for OnRequest {
+    type In = u64;
+    type Broadcast = u64;
+    type Shared = BroadcastState<u64, ()>;
+    type State = Sum;
+    type Out = (u64, u64, u64);
+
+    fn on_record(
+        &mut self,
+        number: u64,
+        _: &Self::Shared,
+        sum: &mut Sum,
+        _: &mut Context<Self::Out>,
+    ) {
+        *sum.sum.or_default() += number;
+        sum.parts.push(number);
+    }
+
+    fn on_broadcast(
+        &mut self,
+        request: u64,
+        _: &mut Self::Shared,
+        context: &mut BroadcastContext<'_, Sum, Self::Out>,
+    ) {
+        context.apply_to_all_keys(|sum, context| {
+            assert_eq!(sum.parts.iter().sum::<u64>(), *sum.sum.or_default());
+            context.emit((request, *sum.key(), *sum.sum.or_default()));
+        });
+    }
+}
+
+// SEMANTICS 64
+#[test]
+fn a_request_comes_by_each_key_once_on_whichever_core_it_is() {
+    for seed in 0..4 {
+        let (numbers, requests, told) = (TestSource::new(), TestSource::new(), TestSink::new());
+        let job = Job::new("on request");
+        let asked = job.source(requests.clone()).named("requests").unstamped();
+        job.source(numbers.clone())
+            .named("numbers")
+            .unstamped()
+            .key_by(|number| number % 7)
+            .connect_broadcast(asked)
+            .process(OnRequest)
+            .sink(told.clone());
+        let mut harness = JobHarness::new(job, Local::seeded(2, seed)).unwrap();
+        numbers.extend(0..50);
+        let ask = |harness: &mut JobHarness, request| {
+            harness.run_until_idle().unwrap();
+            requests.push(request);
+            harness.run_until_idle().unwrap();
+            let mut told = told.take();
+            told.sort();
+            told
+        };
+        let sums = |request, until: u64| -> Vec<(u64, u64, u64)> {
+            let sum = |key| (0..until).filter(|number| number % 7 == key).sum();
+            (0..7).map(|key| (request, key, sum(key))).collect()
+        };
+        assert_eq!(ask(&mut harness, 1), sums(1, 50));
+        harness.checkpoint().unwrap();
+        harness.restart(3).unwrap();
+        numbers.extend(50..60);
+        assert_eq!(ask(&mut harness, 2), sums(2, 60));
+    }
+}
+
+/// Numbers with the sum of all that every core was told.
+#[derive(Clone)]
+struct WithTold;
+
+impl UnkeyedBroadcastProcess for WithTold {
+    type In = u64;
+    type Broadcast = u64;
+    type Shared = BroadcastState<u64, ()>;
+    type Out = (u64, u64);
+
+    fn on_record(
+        &mut self,
+        number: u64,
+        told: &Self::Shared,
+        context: &mut UnkeyedContext<(u64, u64)>,
+    ) {
+        context.emit((number, told.iter().map(|(number, ())| number).sum()));
+    }
+
+    fn on_broadcast(
+        &mut self,
+        number: u64,
+        told: &mut Self::Shared,
+        _: &mut UnkeyedContext<(u64, u64)>,
+    ) {
+        told.insert(number, ());
+    }
+}
+
+// SEMANTICS 63, 64
+#[test]
+fn a_stream_without_a_key_has_what_is_broadcast_on_every_core() {
+    for seed in 0..4 {
+        let (numbers, rules) = (TestSource::with_splits(4), TestSource::new());
+        let (job, results) = (Job::new("told"), TestSink::new());
+        let told = job.source(rules.clone()).named("rules").unstamped();
+        job.source(numbers.clone())
+            .named("numbers")
+            .unstamped()
+            .connect_broadcast(told)
+            .process(WithTold)
+            .sink(results.clone());
+        let mut harness = JobHarness::new(job, Local::seeded(2, seed)).unwrap();
+        let next = |harness: &mut JobHarness| {
+            (0..4).for_each(|split| numbers.split(split).push(split as u64));
+            harness.run_until_idle().unwrap();
+            let mut results = results.take();
+            results.sort();
+            results
+        };
+        rules.extend([10, 20]);
+        harness.run_until_idle().unwrap();
+        let all = |sum| (0..4).map(|number| (number, sum)).collect::<Vec<_>>();
+        assert_eq!(next(&mut harness), all(30));
+        harness.checkpoint().unwrap();
+        harness.restart(4).unwrap();
+        assert_eq!(next(&mut harness), all(30));
+        rules.push(5);
+        harness.run_until_idle().unwrap();
+        assert_eq!(next(&mut harness), all(35));
+    }
+}
+
+// SEMANTICS 90
+#[test]
+fn a_batch_reads_what_is_broadcast_first_without_a_key_as_well() {
+    for (cores, seed) in [(1, 1), (3, 2), (3, 3)] {
+        let (job, results) = (Job::new("told"), collect());
+        let told = job.source(from_vec((0..1_000).collect())).named("rules").unstamped();
+        job.source(from_splits(vec![vec![1, 2], vec![3]]))
+            .named("numbers")
+            .unstamped()
+            .connect_broadcast(told)
+            .process(WithTold)
+            .sink(results.clone());
+        job.run(Local { mode: RuntimeMode::Batch, ..Local::seeded(cores, seed) }).unwrap();
+        let mut results = results.take();
+        results.sort();
+        assert_eq!(results, [1, 2, 3].map(|number| (number, 499_500)));
     }
 }

@@ -73,7 +73,12 @@ impl BroadcastProcess for Risk {
         account.waiting.push(fill);
     }
 
-    fn on_broadcast(&mut self, limit: Limit, limits: &mut Limits, _: &mut UnkeyedContext<Breach>) {
+    fn on_broadcast(
+        &mut self,
+        limit: Limit,
+        limits: &mut Limits,
+        _: &mut BroadcastContext<'_, Self::State, Breach>,
+    ) {
         let mut of_account = limits.get(&limit.account).cloned().unwrap_or_default();
         let place = of_account.partition_point(|other| other.from <= limit.from);
         let account = limit.account;

@@ -26,7 +26,8 @@ pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
 pub use operator::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 pub use process::{
-    BroadcastOperator, BroadcastProcess, CoProcess, Context, Process, ProcessEach, ProcessOperator,
+    BroadcastContext, BroadcastOperator, BroadcastProcess, CoProcess, Context, Process,
+    ProcessEach, ProcessOperator, UnkeyedBroadcastOperator, UnkeyedBroadcastProcess,
     UnkeyedContext,
 };
 pub use sink::{Prepared, Restored, Sink, SinkContext, SinkWriter};

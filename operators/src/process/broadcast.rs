@@ -5,6 +5,8 @@
 //! control   to all ----> on_broadcast  changes the shared map, which becomes the same everywhere
 //! ```
 
+use std::ops::{Deref, DerefMut};
+
 use tailwater_core::{Either, Record, Result, Stamped, Timestamp};
 use tailwater_state::keyed::KeyedState;
 use tailwater_state::{BroadcastState, Drain, SnapshotReader, SnapshotWriter};
@@ -53,7 +55,7 @@ pub trait BroadcastProcess: Clone + Send + 'static {
         &mut self,
         record: Self::Broadcast,
         shared: &mut Self::Shared,
-        context: &mut UnkeyedContext<Self::Out>,
+        context: &mut BroadcastContext<'_, Self::State, Self::Out>,
     );
 
     /// A timer of the current key is due; it was set for `at`.
@@ -65,6 +67,43 @@ pub trait BroadcastProcess: Clone + Send + 'static {
         context: &mut Context<Self::Out>,
     ) {
         let _ = (at, shared, state, context);
+    }
+}
+
+/// What [`on_broadcast`](BroadcastProcess::on_broadcast) may do: all that an [`UnkeyedContext`]
+/// lets it, and look at the state of all keys.
+pub struct BroadcastContext<'a, S, Out> {
+    context: &'a mut UnkeyedContext<Out>,
+    state: &'a mut S,
+}
+
+impl<S: KeyedState, Out> BroadcastContext<'_, S, Out> {
+    /// Calls `apply` with the state of each key of this core that something is remembered of, in
+    /// an order that hangs on the keys alone; all cores together come by every key. It may read
+    /// and change the state, and emit.
+    ///
+    /// It takes as long as there are keys, and no barrier or record comes between two of them. In
+    /// batch mode there is no key yet when a broadcast record comes (SEMANTICS 90).
+    pub fn apply_to_all_keys(&mut self, mut apply: impl FnMut(&mut S, &mut UnkeyedContext<Out>)) {
+        let now = self.context.now();
+        for (hash, key) in self.state.keys() {
+            self.state.enter(hash, &key, now);
+            apply(self.state, self.context);
+        }
+    }
+}
+
+impl<S, Out> Deref for BroadcastContext<'_, S, Out> {
+    type Target = UnkeyedContext<Out>;
+
+    fn deref(&self) -> &UnkeyedContext<Out> {
+        self.context
+    }
+}
+
+impl<S, Out> DerefMut for BroadcastContext<'_, S, Out> {
+    fn deref_mut(&mut self) -> &mut UnkeyedContext<Out> {
+        self.context
     }
 }
 
@@ -156,10 +195,11 @@ impl<P: BroadcastProcess, F> BroadcastOperator<P, F> {
     }
 
     fn on_broadcast(&mut self, at: Timestamp, value: P::Broadcast, out: &mut impl Collect<P::Out>) {
-        let ProcessOperator { name, process, watermark, clock, .. } = &mut self.keyed;
+        let ProcessOperator { name, process, opened, watermark, clock, .. } = &mut self.keyed;
         let KeyedSide { process, shared } = process;
+        let state = &mut opened.as_mut().expect("an operator is opened first").state;
         self.context.call(name, (at, *watermark, *clock), out, |context| {
-            process.on_broadcast(value, shared, context);
+            process.on_broadcast(value, shared, &mut BroadcastContext { context, state });
         });
     }
 }

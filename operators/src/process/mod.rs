@@ -43,6 +43,7 @@ mod context;
 mod operator;
 mod two_input;
 mod unkeyed;
+mod unkeyed_broadcast;
 
 #[cfg(test)]
 mod tests;
@@ -52,11 +53,14 @@ mod two_input_tests;
 use tailwater_core::Timestamp;
 use tailwater_state::keyed::KeyedState;
 
-pub use broadcast::{BroadcastOperator, BroadcastProcess, KeyedSide, SharedState};
+pub use broadcast::{
+    BroadcastContext, BroadcastOperator, BroadcastProcess, KeyedSide, SharedState,
+};
 pub use context::Context;
 pub use operator::ProcessOperator;
 pub use two_input::{CoProcess, TwoInputs};
 pub use unkeyed::{ProcessEach, UnkeyedContext};
+pub use unkeyed_broadcast::{UnkeyedBroadcastOperator, UnkeyedBroadcastProcess};
 
 /// What happens to the records of a key. Each core has a clone of its own, which sees many keys:
 /// what is to be remembered belongs into the state, not into fields.

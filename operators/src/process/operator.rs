@@ -30,7 +30,7 @@ pub struct ProcessOperator<P: Process, F> {
     kind: &'static str,
     key_of: F,
     pub(super) process: P,
-    opened: Option<Opened<P>>,
+    pub(super) opened: Option<Opened<P>>,
     pub(super) watermark: Timestamp,
     pub(super) clock: Timestamp,
     /// The watermark whose timers are firing.
@@ -53,8 +53,8 @@ enum KeyEnd<K> {
 }
 
 /// What needs the core's context.
-struct Opened<P: Process> {
-    state: P::State,
+pub(super) struct Opened<P: Process> {
+    pub(super) state: P::State,
     timers: Timers<KeyOf<P>>,
 }
 

@@ -6,8 +6,8 @@ use tailwater_derive::keyed_state;
 use tailwater_state::BroadcastState;
 
 use super::{
-    BroadcastOperator, BroadcastProcess, CoProcess, Context, ProcessEach, ProcessOperator,
-    UnkeyedContext,
+    BroadcastContext, BroadcastOperator, BroadcastProcess, CoProcess, Context, ProcessEach,
+    ProcessOperator, UnkeyedBroadcastOperator, UnkeyedBroadcastProcess, UnkeyedContext,
 };
 use crate::Operator;
 use crate::testing::{Harness, Order, check_each_restore, check_operator, check_rescaling};
@@ -67,6 +67,9 @@ fn co() -> impl Operator<In = In, Out = String> {
     ProcessOperator::of_two(key_of as fn(&In) -> u8, Both)
 }
 
+/// A broadcast record with this number asks for the totals of all keys.
+const TELL: u32 = 7;
+
 /// Emits what is above the rule of its key; sums up in the state of the key and tells at timers.
 #[derive(Clone)]
 struct Above;
@@ -103,9 +106,18 @@ impl BroadcastProcess for Above {
         &mut self,
         (key, rule): (u8, u32),
         rules: &mut Rules,
-        _: &mut UnkeyedContext<String>,
+        context: &mut BroadcastContext<'_, Total, String>,
     ) {
-        if rule % 4 == 0 {
+        if rule == TELL {
+            // In the order of the keys' hashes; those that have nothing are not among them.
+            context.apply_to_all_keys(|total, context| {
+                let (key, sum) = (*total.key(), *total.total.or_default());
+                context.emit(format!("{key} has {sum} at {}", context.at()));
+                if sum % 2 == 1 {
+                    total.total.clear();
+                }
+            });
+        } else if rule % 4 == 0 {
             rules.remove(&key);
         } else {
             rules.insert(key, rule);
@@ -126,6 +138,37 @@ impl BroadcastProcess for Above {
 
 fn broadcast() -> impl Operator<In = In, Out = String> {
     BroadcastOperator::new(|record: &(u8, u32)| record.0, Above)
+}
+
+/// Emits what is above the rule for it.
+#[derive(Clone)]
+struct AboveAlone;
+
+impl UnkeyedBroadcastProcess for AboveAlone {
+    type In = (u8, u32);
+    type Broadcast = (u8, u32);
+    type Shared = Rules;
+    type Out = String;
+
+    fn on_record(
+        &mut self,
+        (key, n): (u8, u32),
+        rules: &Rules,
+        context: &mut UnkeyedContext<String>,
+    ) {
+        if rules.get(&key).is_none_or(|rule| n > *rule) {
+            context.emit(format!("{key}: {n} after {}", context.watermark()));
+        }
+    }
+
+    fn on_broadcast(
+        &mut self,
+        (key, rule): (u8, u32),
+        rules: &mut Rules,
+        _: &mut UnkeyedContext<String>,
+    ) {
+        rules.insert(key, rule);
+    }
 }
 
 fn script() -> impl Strategy<Value = Vec<Element<In>>> {
@@ -170,6 +213,38 @@ proptest! {
         check_operator(broadcast, &script, Order::Exact);
         check_each_restore(broadcast, &script, Order::Exact);
     }
+}
+
+// SEMANTICS 64
+#[test]
+fn a_broadcast_record_comes_by_every_key_that_something_is_known_of() {
+    let mut harness = Harness::new(broadcast()).unwrap();
+    for (key, n) in [(1, 5), (2, 4), (3, 9), (1, 1)] {
+        harness.record(Timestamp(1), Either::First((key, n)));
+    }
+    harness.take_results();
+    let mut tell = |at| {
+        harness.record(Timestamp(at), Either::Second((0, TELL)));
+        let mut told = harness.take_results();
+        told.sort();
+        told
+    };
+    assert_eq!(tell(2), ["1 has 6 at 2", "2 has 4 at 2", "3 has 9 at 2"]);
+    // It may change the state: that of the third key is gone.
+    assert_eq!(tell(3), ["1 has 6 at 3", "2 has 4 at 3"]);
+}
+
+#[test]
+fn a_broadcast_process_without_a_key_has_its_rules_after_a_restore() {
+    let operator = || UnkeyedBroadcastOperator::new(AboveAlone);
+    let mut harness = Harness::new(operator()).unwrap();
+    harness.record(Timestamp(1), Either::Second((1, 10)));
+    harness.replace(operator()).unwrap();
+    harness.watermark(Timestamp(4));
+    for record in [(1, 10), (1, 11), (2, 0)] {
+        harness.record(Timestamp(5), Either::First(record));
+    }
+    assert_eq!(harness.take_results(), ["1: 11 after 4", "2: 0 after 4"]);
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl<Out> UnkeyedContext<Out> {
         self.0.emit_at(at, value);
     }
 
+    /// What the clocks show.
+    pub(super) fn now(&self) -> Now {
+        self.0.now
+    }
+
     /// Ends the job with an error.
     pub fn fail(&mut self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
         self.0.fail(error);

@@ -63,6 +63,10 @@ impl<K: Key, T: 'static, A: Aggregate<T> + Default, S: Stamp> StatePart<K>
         self.value.prefetch(hash);
     }
 
+    fn each_key(&self, visit: &mut dyn FnMut(&K)) {
+        self.value.each_key(visit);
+    }
+
     fn tracked(&mut self) -> &mut dyn TrackedState {
         self.value.tracked()
     }

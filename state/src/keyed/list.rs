@@ -308,6 +308,10 @@ impl<K: Key, V: Record, S: Stamp> StatePart<K> for List<K, V, S> {
         self.index.prefetch(hash);
     }
 
+    fn each_key(&self, visit: &mut dyn FnMut(&K)) {
+        self.index.iter().for_each(|(_, key, _)| visit(key));
+    }
+
     fn tracked(&mut self) -> &mut dyn TrackedState {
         self.bury();
         self

@@ -279,6 +279,10 @@ impl<K: Key, E: Key + Ord, V: Record, S: Stamp> StatePart<K> for Map<K, E, V, S>
         // Where an entry lies is known when its key is.
     }
 
+    fn each_key(&self, visit: &mut dyn FnMut(&K)) {
+        self.index.iter().for_each(|(_, key, _)| visit(key));
+    }
+
     fn tracked(&mut self) -> &mut dyn TrackedState {
         self.bury();
         self

@@ -26,7 +26,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use tailwater_core::{Key, Result, Timestamp};
+use std::collections::HashSet;
+
+use tailwater_core::{Key, Result, Timestamp, stable_hash};
 
 use crate::{Drain, SnapshotReader, SnapshotWriter, StateContext, TrackedState};
 
@@ -104,6 +106,25 @@ pub trait KeyedState: Send + 'static {
         self.visit(&mut |name, part| from.tracked(name, part.tracked()).map(|_| ()))
     }
 
+    /// The keys that something is remembered of, each once, with their hashes and in the order of
+    /// these: it does not hang on how the keys came to be. What has expired and was not swept away
+    /// yet counts.
+    fn keys(&mut self) -> Vec<(u64, Self::Key)> {
+        let mut keys = HashSet::new();
+        // The visitor never fails.
+        let _ = self.visit(&mut |_, part| {
+            part.each_key(&mut |key| {
+                if !keys.contains(key) {
+                    keys.insert(key.clone());
+                }
+            });
+            Ok(())
+        });
+        let mut keys: Vec<_> = keys.into_iter().map(|key| (stable_hash(&key), key)).collect();
+        keys.sort_unstable_by_key(|(hash, _)| *hash);
+        keys
+    }
+
     /// Drops what has expired, looking at no more than `entries`.
     fn sweep(&mut self, now: Now, entries: usize) {
         let mut left = entries;
@@ -134,6 +155,9 @@ pub trait StatePart<K>: TrackedState {
 
     /// Asks for what the state holds of a key; never waits.
     fn prefetch(&self, hash: u64);
+
+    /// Calls `visit` with each key that the state has something of.
+    fn each_key(&self, visit: &mut dyn FnMut(&K));
 
     /// The state as checkpoints see it.
     fn tracked(&mut self) -> &mut dyn TrackedState;

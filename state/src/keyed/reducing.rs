@@ -102,6 +102,10 @@ impl<K: Key, V: Record, R: Reducer<V>, S: Stamp> StatePart<K> for Reducing<K, V,
         self.value.prefetch(hash);
     }
 
+    fn each_key(&self, visit: &mut dyn FnMut(&K)) {
+        self.value.each_key(visit);
+    }
+
     fn tracked(&mut self) -> &mut dyn TrackedState {
         self.value.tracked()
     }

@@ -174,6 +174,10 @@ impl<K: Key, V: Record, S: Stamp> StatePart<K> for Value<K, V, S> {
         self.table.prefetch(hash);
     }
 
+    fn each_key(&self, visit: &mut dyn FnMut(&K)) {
+        self.table.iter().for_each(|(_, key, _)| visit(key));
+    }
+
     fn tracked(&mut self) -> &mut dyn TrackedState {
         if self.is_doomed {
             self.drop_hidden();

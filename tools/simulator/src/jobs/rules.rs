@@ -50,7 +50,7 @@ impl BroadcastProcess for Rules {
         &mut self,
         rule: Tick,
         rules: &mut Self::Shared,
-        _: &mut UnkeyedContext<String>,
+        _: &mut BroadcastContext<'_, Self::State, String>,
     ) {
         // Rules of several splits come in any order: only their sum is the same on each core.
         let so_far = rules.get(&rule.at.0).copied().unwrap_or(0);
