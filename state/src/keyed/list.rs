@@ -349,7 +349,7 @@ impl<K: Key, V: Record, S: Stamp> TrackedState for List<K, V, S> {
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {
-        self.table.begin(state, kind);
+        self.table.begin_trimmed(state, kind, self.life.trim_list());
     }
 
     fn drain(&mut self, into: &mut Drain) -> Result<bool> {

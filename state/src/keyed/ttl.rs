@@ -4,7 +4,8 @@
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Describe, Record, Span, Timestamp};
 
-use super::Now;
+use super::{Kept, Now};
+use crate::table::{Lives, Trim};
 
 /// How long entries of a state live, counted from when they were last touched.
 ///
@@ -153,6 +154,8 @@ impl Stamp for Expiring {
 pub(super) struct Life {
     pub ttl: Ttl,
     now: Timestamp,
+    /// The latest time that a sweep was told.
+    latest: Timestamp,
     /// Where the sweep stands.
     pub cursor: usize,
     /// When the next pass of the sweep begins.
@@ -165,7 +168,8 @@ const PASSES: i64 = 4;
 
 impl Life {
     pub fn new(ttl: Ttl) -> Self {
-        Self { ttl, now: Timestamp::MIN, cursor: 0, next_pass: Timestamp::MIN }
+        let unknown = Timestamp::MIN;
+        Self { ttl, now: unknown, latest: unknown, cursor: 0, next_pass: unknown }
     }
 
     #[inline]
@@ -194,8 +198,36 @@ impl Life {
     }
 
     pub fn is_expired_at<S: Stamp>(&self, stamp: S, now: Timestamp) -> bool {
-        let end = stamp.time().0.checked_add(self.ttl.after.0);
-        end.is_some_and(|end| end <= now.0)
+        is_expired_after(self.ttl.after, stamp, now)
+    }
+
+    /// Leaves what has expired by now out of a full checkpoint, whoever could still see it.
+    pub fn trim_value<V: Record, S: Stamp>(&self) -> Option<Trim<Kept<V, S>>> {
+        let (after, now) = self.trim_time::<S>()?;
+        Some(Box::new(move |kept| match is_expired_after(after, kept.stamp, now) {
+            true => Lives::Not,
+            false => Lives::Whole,
+        }))
+    }
+
+    /// The same for values that are lists, of which each element lives for itself.
+    pub fn trim_list<V: Record, S: Stamp>(&self) -> Option<Trim<Vec<Kept<V, S>>>> {
+        let (after, now) = self.trim_time::<S>()?;
+        Some(Box::new(move |list| {
+            let lives = |kept: &&Kept<V, S>| !is_expired_after(after, kept.stamp, now);
+            match list.iter().filter(lives).count() {
+                0 => Lives::Not,
+                all if all == list.len() => Lives::Whole,
+                _ => Lives::Partly(list.iter().filter(lives).cloned().collect()),
+            }
+        }))
+    }
+
+    /// How long entries live, and the time to judge them by; `None` where nothing has expired.
+    fn trim_time<S: Stamp>(&self) -> Option<(Span, Timestamp)> {
+        let is_off = S::IS_LASTING || self.ttl.after == Span::MAX;
+        let now = self.now.max(self.latest);
+        (!is_off && now != Timestamp::MAX).then_some((self.ttl.after, now))
     }
 
     #[inline]
@@ -209,8 +241,11 @@ impl Life {
     }
 
     /// The time to sweep by, where a pass is under way or due.
-    pub fn sweep_time<S: Stamp>(&self, now: Now) -> Option<Timestamp> {
+    pub fn sweep_time<S: Stamp>(&mut self, now: Now) -> Option<Timestamp> {
         let time = self.ttl.time(now);
+        if time < Timestamp::MAX {
+            self.latest = self.latest.max(time);
+        }
         let is_off = S::IS_LASTING || self.ttl.after == Span::MAX || time == Timestamp::MAX;
         (!is_off && (self.cursor > 0 || time >= self.next_pass)).then_some(time)
     }
@@ -220,4 +255,9 @@ impl Life {
         self.cursor = 0;
         self.next_pass = time + Span((self.ttl.after.0 / PASSES).max(1));
     }
+}
+
+/// A life beyond the end of time does not end.
+fn is_expired_after<S: Stamp>(after: Span, stamp: S, now: Timestamp) -> bool {
+    stamp.time().0.checked_add(after.0).is_some_and(|end| end <= now.0)
 }

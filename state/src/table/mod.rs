@@ -35,7 +35,7 @@ use area::{Area, FRESH, MARKS, Map, map_of, tag_of};
 use growth::Old;
 use tracking::{Tracking, group_hash};
 
-pub(crate) use tracking::{Capture, namespace_tombstone};
+pub(crate) use tracking::{Capture, Lives, Trim, namespace_tombstone};
 
 /// Keys with their values. Every call takes the key's 64-bit hash, which must be
 /// `tailwater_core::stable_hash` of the key, computed once by the caller.

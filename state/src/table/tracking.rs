@@ -68,6 +68,19 @@ fn write_frame<K: Key, V: Record>(
     append_frame(bytes, scratch, whose, (group_hash(grouping, key), key), value)
 }
 
+/// What a full checkpoint has of a value.
+pub(crate) enum Lives<V> {
+    /// All of it.
+    Whole,
+    /// What has not expired of it.
+    Partly(V),
+    /// Nothing: it has expired.
+    Not,
+}
+
+/// Tells what a full checkpoint has of a value.
+pub(crate) type Trim<V> = Box<dyn Fn(&V) -> Lives<V> + Send>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing waits.
@@ -163,6 +176,8 @@ pub(super) struct Tracking<K, V> {
     pub(super) groups: GroupRange,
     grouping: Grouping<K>,
     write: Option<WriteFrame<K, V>>,
+    /// Leaves out of a full checkpoint what has expired; `None` where nothing can.
+    trim: Option<Trim<V>>,
     /// Entries as the last barrier saw them.
     capture: Capture,
     /// Tombstones of this epoch.
@@ -184,6 +199,7 @@ impl<K, V> Tracking<K, V> {
             groups,
             grouping: None,
             write: None,
+            trim: None,
             capture: Capture::default(),
             tombstones: Capture::default(),
             leaving: Capture::default(),
@@ -216,7 +232,7 @@ impl<K, V> Tracking<K, V> {
     /// As new: the store knows nothing of the table.
     pub(super) fn reset(&mut self) {
         assert!(self.phase == Phase::Idle, "a table that waits for its drain is not used again");
-        self.write = None;
+        (self.write, self.trim) = (None, None);
         (self.tombstones, self.leaving) = (Capture::default(), Capture::default());
     }
 
@@ -235,6 +251,10 @@ impl<K, V> Tracking<K, V> {
     fn save(&mut self, area: &Area<K, V>, slab: &Slab<V>, index: usize) {
         let write = self.write.expect("known since the barrier");
         let (key, value) = (area.key(index), area.value(index, slab));
+        let trimmed = trimmed(self.trim.as_ref(), value);
+        let Some(value) = trimmed.as_ref().map(|owned| owned.as_ref().unwrap_or(value)) else {
+            return;
+        };
         let capture = &mut self.capture;
         match write(
             &mut capture.bytes,
@@ -339,6 +359,16 @@ pub(crate) fn namespace_tombstone(namespace: &[u8; 8], groups: GroupRange) -> Fr
     Frame { group: EVERY_GROUP, key: namespace, payload: Payload::NamespaceTombstone(groups) }
 }
 
+/// What is written of a value: `None` for nothing, `Some(None)` for all of it.
+#[inline(always)]
+fn trimmed<V>(trim: Option<&Trim<V>>, value: &V) -> Option<Option<V>> {
+    match trim.map_or(Lives::Whole, |trim| trim(value)) {
+        Lives::Whole => Some(None),
+        Lives::Partly(lives) => Some(Some(lives)),
+        Lives::Not => None,
+    }
+}
+
 #[inline(always)]
 fn other(mark: u32) -> u32 {
     mark ^ (EVEN | ODD)
@@ -374,6 +404,14 @@ impl<K: Key, V: Record> StateTable<K, V> {
         self.tracking.write = Some(write_frame::<K, V>);
     }
 
+    /// As [`begin`](TrackedState::begin); a checkpoint that builds on no other has of each value
+    /// what `trim` leaves. In one that does, a key that is left out would have its old value.
+    pub(crate) fn begin_trimmed(&mut self, state: u16, kind: SnapshotKind, trim: Option<Trim<V>>) {
+        let is_first = !self.is_known();
+        self.begin(state, kind);
+        self.tracking.trim = trim.filter(|_| is_first || kind == SnapshotKind::Full);
+    }
+
     /// Writes entries that wait to `capture`; `true` when none is left.
     pub(crate) fn drain_to(&mut self, into: &mut Drain, capture: &mut Capture) -> Result<bool> {
         let Self { area, old, slab, tracking, mark, .. } = self;
@@ -390,7 +428,7 @@ impl<K: Key, V: Record> StateTable<K, V> {
                 return Ok(false);
             }
         }
-        tracking.phase = Phase::Idle;
+        (tracking.phase, tracking.trim) = (Phase::Idle, None);
         Ok(true)
     }
 }
@@ -443,10 +481,13 @@ fn walk<K: Key, V: Record>(
                 }
                 if written > 0 || !fault(Fault::LoseDirtySlot) {
                     let (key, value) = (area.key(index), area.value(index, slab));
-                    let scratch = &mut tracking.scratch;
-                    let (whose, grouping) = (tracking.whose, tracking.grouping);
-                    write_frame(&mut capture.bytes, scratch, whose, grouping, key, Some(value))?;
-                    capture.wrote();
+                    if let Some(lives) = trimmed(tracking.trim.as_ref(), value) {
+                        let value = Some(lives.as_ref().unwrap_or(value));
+                        let scratch = &mut tracking.scratch;
+                        let (whose, grouping) = (tracking.whose, tracking.grouping);
+                        write_frame(&mut capture.bytes, scratch, whose, grouping, key, value)?;
+                        capture.wrote();
+                    }
                 }
                 area.set_tag(index, tag & !MARKS);
                 written += 1;

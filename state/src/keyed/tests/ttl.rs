@@ -3,9 +3,11 @@
 use tailwater_core::{Span, Timestamp};
 
 use super::{context, enter};
+use crate::SnapshotKind;
 use crate::keyed::{
     Aggregating, Expiring, List, Map, Now, Reducing, StatePart, Sum, Ttl, TtlClock, Value,
 };
+use crate::testing::Store;
 
 const TTL: Ttl = Ttl::after(Span(100));
 
@@ -264,4 +266,79 @@ fn the_sweep_drops_what_has_expired_a_bounded_piece_at_a_time() {
     enter(&mut list, 3, 0);
     enter(&mut map, 3, 0);
     assert!(list.is_empty() && map.is_empty());
+}
+
+/// A checkpoint of a state at this time, and what restores from it.
+fn checkpoint<S: StatePart<u8>>(
+    store: &mut Store<()>,
+    kind: SnapshotKind,
+    state: &mut S,
+    now: i64,
+    meanwhile: impl FnOnce(&mut S),
+) -> S {
+    let now = Now { processing: Timestamp(now), event: Timestamp::MIN };
+    // Tells the time, and looks at nothing.
+    state.sweep(now, 0);
+    store.barrier(kind, state, &());
+    meanwhile(state);
+    store.drain(usize::MAX, state);
+    let mut restored = of(TTL.returning_expired());
+    store.restore(3, &mut restored);
+    restored
+}
+
+// SEMANTICS 51, 56
+#[test]
+fn a_full_checkpoint_has_nothing_that_has_expired() {
+    let mut value: Number = of(TTL);
+    let mut list: List<u8, u32, Expiring> = of(TTL);
+    let mut map: Map<u8, u32, u32, Expiring> = of(TTL);
+    for key in 0..50 {
+        for (now, number) in [(0, 1), (60, 2)] {
+            enter(&mut list, key, now);
+            list.push(number);
+            enter(&mut map, key, now);
+            map.insert(number, number);
+        }
+        enter(&mut value, key, key.into());
+        value.set(1);
+    }
+    let full = SnapshotKind::Full;
+    let (mut of_value, mut of_list, mut of_map) = Default::default();
+    let values = checkpoint(&mut of_value, full, &mut value, 120, |_| {});
+    let mut lists = checkpoint(&mut of_list, full, &mut list, 120, |_| {});
+    let mut maps = checkpoint(&mut of_map, full, &mut map, 120, |_| {});
+    assert_eq!((values.table_len(), value.table_len()), (50 - 21, 50));
+    for key in 0..50 {
+        enter(&mut lists, key, 0);
+        enter(&mut maps, key, 0);
+        assert_eq!(lists.iter().copied().collect::<Vec<_>>(), [2]);
+        assert_eq!(maps.iter().map(|(entry, _)| *entry).collect::<Vec<_>>(), [2]);
+    }
+    let lists = checkpoint(&mut of_list, full, &mut list, 160, |_| {});
+    let maps = checkpoint(&mut of_map, full, &mut map, 160, |_| {});
+    let keys = |state: &dyn StatePart<u8>| {
+        let mut keys = 0;
+        state.each_key(&mut |_| keys += 1);
+        keys
+    };
+    assert_eq!((keys(&lists), keys(&maps)), (0, 0));
+}
+
+// SEMANTICS 51
+#[test]
+fn what_expired_before_a_full_checkpoint_and_is_set_after_it_is_in_the_next() {
+    let (mut store, mut value) = (Store::<()>::default(), set_at_zero(TTL));
+    let mut restored = checkpoint(&mut store, SnapshotKind::Full, &mut value, 120, |value| {
+        // Before the drain has come to it.
+        enter(value, 1, 130);
+        value.set(9);
+    });
+    assert_eq!(get(&mut restored, 130), None);
+    let mut restored = checkpoint(&mut store, SnapshotKind::Incremental, &mut value, 140, |_| {});
+    assert_eq!(get(&mut restored, 140), Some(9));
+    // A delta that left it out would bring back what is in the checkpoint before.
+    value.update(|value| *value += 1);
+    let mut restored = checkpoint(&mut store, SnapshotKind::Incremental, &mut value, 300, |_| {});
+    assert_eq!(get(&mut restored, 140), Some(10));
 }
