@@ -1,6 +1,7 @@
 //! The VWAP of each symbol since the open of its session, every second that it traded.
 use tailwater::connectors::market::Trade;
 use tailwater::operators::Operator;
+use tailwater::operators::window::general::Sessions;
 use tailwater::prelude::*;
 
 /// The VWAP so far.
@@ -16,23 +17,7 @@ pub struct SoFar {
     pub volume: Volume,
 }
 
-/// When a market opens and closes each day, from midnight UTC.
-#[derive(Clone, Copy)]
-pub struct Hours {
-    pub open: Span,
-    pub close: Span,
-}
-
-impl Hours {
-    /// The open of the session that a time belongs to; none where the market is closed.
-    pub fn open_of(self, at: Timestamp) -> Option<Timestamp> {
-        let day = 1.days();
-        let since_open = (at.0 - self.open.0).rem_euclid(day.0);
-        let length = (self.close.0 - self.open.0).rem_euclid(day.0);
-        (since_open < length).then(|| at - Span(since_open))
-    }
-}
-
+/// What was traded.
 #[record]
 #[derive(Default)]
 pub struct Turnover {
@@ -58,66 +43,58 @@ impl Aggregate<Trade> for Turnover {
     }
 }
 
-/// A second of a session.
+/// What was traded in a second.
+type Second = WindowResult<Symbol, Turnover>;
+
+/// The seconds of a session.
 #[record]
-pub struct Second {
-    symbol: Symbol,
-    open: Timestamp,
-    at: Timestamp,
+#[derive(Default)]
+pub struct SinceOpen {
     turnover: Turnover,
+    /// The last instant of the last second.
+    at: Option<Timestamp>,
 }
 
-/// Adds up the seconds of a session.
-#[derive(Clone)]
-pub struct SinceOpen;
+impl Aggregate<Second> for SinceOpen {
+    type Output = SinceOpen;
 
-#[keyed_state(key = Symbol)]
-pub struct Session {
-    open: Value<Timestamp>,
-    turnover: Value<Turnover>,
-}
+    fn add(&mut self, second: &Second) {
+        self.turnover.merge(&second.value);
+        self.at = self.at.max(Some(second.window.last()));
+    }
 
-impl Process for SinceOpen {
-    type In = Second;
-    type State = Session;
-    type Out = SoFar;
+    fn merge(&mut self, other: &Self) {
+        self.turnover.merge(&other.turnover);
+        self.at = self.at.max(other.at);
+    }
 
-    fn on_record(&mut self, second: Second, session: &mut Session, context: &mut Context<SoFar>) {
-        if session.open.get() != Some(&second.open) {
-            session.open.set(second.open);
-            session.turnover.clear();
-        }
-        let so_far = session.turnover.or_default();
-        so_far.merge(&second.turnover);
-        let Some(vwap) = so_far.notional.checked_div(so_far.volume) else { return };
-        context.emit(SoFar {
-            symbol: second.symbol,
-            open: second.open,
-            at: second.at,
-            vwap,
-            volume: so_far.volume,
-        });
+    fn finish(&self) -> SinceOpen {
+        self.clone()
     }
 }
 
-/// The VWAP of trades since the open. Trades outside the hours are left out.
+/// The VWAP of trades since the open of their session. Trades between sessions are left out, and
+/// counted.
 pub fn since_open<C>(
     trades: Stream<Trade, C>,
-    hours: Hours,
+    sessions: impl Into<Sessions>,
 ) -> Stream<SoFar, impl Operator<Out = SoFar> + Clone>
 where
     C: Operator<Out = Trade> + Clone,
 {
     trades
-        .filter(move |trade| hours.open_of(trade.at).is_some())
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(1.secs()))
         .aggregate(Turnover::default())
-        .flat_map(move |second| {
-            let open = hours.open_of(second.window.start)?;
-            let at = second.window.last();
-            Some(Second { symbol: second.key, open, at, turnover: second.value })
+        .named("seconds")
+        .key_by(|second| second.key)
+        .window(TradingSessions::of(sessions))
+        // Each second shows the session so far.
+        .trigger(Count(1))
+        .aggregate(SinceOpen::default())
+        .flat_map(|session| {
+            let (open, symbol) = (session.window.start, session.key);
+            let SinceOpen { turnover: Turnover { notional, volume }, at } = session.value;
+            Some(SoFar { symbol, open, at: at?, vwap: notional.checked_div(volume)?, volume })
         })
-        .key_by(|second| second.symbol)
-        .process(SinceOpen)
 }
