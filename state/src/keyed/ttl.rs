@@ -223,11 +223,11 @@ impl Life {
         }))
     }
 
-    /// How long entries live, and the time to judge them by; `None` where nothing has expired.
+    /// How long entries live, and the time to judge them by: that of the sweep. The record that was
+    /// looked at last may be ahead of the watermark, and one that follows may come before it.
     fn trim_time<S: Stamp>(&self) -> Option<(Span, Timestamp)> {
         let is_off = S::IS_LASTING || self.ttl.after == Span::MAX;
-        let now = self.now.max(self.latest);
-        (!is_off && now != Timestamp::MAX).then_some((self.ttl.after, now))
+        (!is_off && self.latest != Timestamp::MIN).then_some((self.ttl.after, self.latest))
     }
 
     #[inline]
