@@ -223,6 +223,11 @@ where
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<P::Out>) {
+        if self.pending.is_none() && watermark <= self.watermark {
+            // Told again after a restore. It is no advance, so a timer that was set behind it goes
+            // on waiting for the next one (SEMANTICS 47).
+            return out.watermark(watermark);
+        }
         self.pending = Some(watermark);
         self.resume(out);
     }

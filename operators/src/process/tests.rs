@@ -165,6 +165,21 @@ proptest! {
     }
 }
 
+// SEMANTICS 11, 47
+#[test]
+fn a_watermark_that_is_told_again_after_a_restore_fires_nothing() {
+    let mut harness = Harness::new(teller()).unwrap();
+    harness.watermark(Timestamp(20));
+    harness.element(record(10, (1, Ask::Wake(6))));
+    harness.replace(teller()).unwrap();
+    // As sources do, before any record.
+    harness.watermark(Timestamp(20));
+    assert_eq!(harness.take_results(), [""; 0]);
+    harness.watermark(Timestamp(21));
+    // Of both namespaces.
+    assert_eq!(harness.take_results().len(), 2);
+}
+
 /// Sets the timers that a record names and tells which fired.
 #[derive(Clone)]
 struct Timed;
