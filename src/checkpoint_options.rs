@@ -2,7 +2,7 @@
 //! what follows a failure.
 
 use clap::Args;
-use tailwater_connectors::checkpoints::create_store;
+use tailwater_connectors::checkpoints::{create_store, existing_store};
 use tailwater_core::{Error, Result, Span};
 use tailwater_runtime::{Checkpoints, Guarantee, Local, OpenStore, Restart, Restore};
 
@@ -22,8 +22,9 @@ pub struct CheckpointOptions {
     /// How many completed ones are kept
     #[arg(long, default_value_t = 1, value_name = "N", requires = "checkpoints")]
     pub retain: u32,
-    /// Start from a checkpoint: latest (afresh where there is none), its number, or its path
-    #[arg(long, value_name = "latest|ID|PATH")]
+    /// Start from a checkpoint: latest (afresh where there is none), its number, its path, or the
+    /// URL of an object store, with /ID behind it for another than the latest there
+    #[arg(long, value_name = "latest|ID|PATH|URL", value_parser = parse_restore)]
     pub restore: Option<Restore>,
     /// Restore although the checkpoint lacks states of the job, which begin empty
     #[arg(long, requires = "restore")]
@@ -53,6 +54,37 @@ pub fn open_store(place: &str) -> Result<OpenStore> {
     // Opened once: what is kept in memory must outlive a restart of the job.
     let store = create_store(place)?;
     Ok(OpenStore::new(place, move || Ok(store.clone())))
+}
+
+/// What a job starts from: as [`Restore`] reads it, or the URL of a store, as [`open_store`] takes
+/// it, that has the checkpoint; see [`split_checkpoint`].
+///
+/// # Errors
+/// When the text is none of these.
+pub fn parse_restore(text: &str) -> Result<Restore> {
+    if !text.contains("://") {
+        return text.parse();
+    }
+    let (place, checkpoint) = split_checkpoint(text);
+    let place = place.to_owned();
+    let store = OpenStore::new(place.clone(), move || existing_store(&place));
+    Ok(Restore::Store { store, checkpoint })
+}
+
+/// The store in a URL, and the number of the checkpoint that it names in it: behind the last `/`
+/// as a number, or as the name of its manifest. A URL that ends in `/` names none.
+pub fn split_checkpoint(url: &str) -> (&str, Option<u64>) {
+    let number = |name: &str| {
+        let manifest = name.strip_prefix("checkpoint-").and_then(|n| n.strip_suffix(".manifest"));
+        manifest.unwrap_or(name).parse().ok()
+    };
+    match url.rsplit_once('/') {
+        // The slashes of the scheme, and what is before the first name, are no place.
+        Some((place, name)) if !place.ends_with('/') && place.contains("://") => {
+            number(name).map_or((url, None), |number| (place, Some(number)))
+        }
+        _ => (url, None),
+    }
 }
 
 impl CheckpointOptions {
@@ -104,6 +136,29 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn urls_name_a_store_and_a_checkpoint_in_it() {
+        let cases = [
+            ("s3://bucket/prefix", ("s3://bucket/prefix", None)),
+            ("s3://bucket/prefix/17", ("s3://bucket/prefix", Some(17))),
+            ("s3://bucket/2024/", ("s3://bucket/2024/", None)),
+            ("s3://17", ("s3://17", None)),
+            ("file:///a/checkpoint-00000003.manifest", ("file:///a", Some(3))),
+            ("memory://", ("memory://", None)),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(split_checkpoint(url), expected);
+        }
+        let restore = parse_restore("file:///nowhere/4").unwrap();
+        let Restore::Store { store, checkpoint: Some(4) } = restore else {
+            panic!("{restore:?} is no checkpoint of a store");
+        };
+        let error = store.open().err().expect("it is not there").to_string();
+        assert!(error.contains("there is no directory `/nowhere`"), "{error}");
+        assert_eq!(parse_restore("latest").unwrap(), Restore::Latest);
+        assert_eq!(parse_restore("a/b").unwrap(), Restore::Path("a/b".into()));
+    }
 
     #[test]
     fn bytes_are_read_or_refused() {

@@ -57,7 +57,9 @@ pub mod testing;
 mod two_inputs;
 mod windowed;
 
-pub use checkpoint_options::{CheckpointOptions, open_store, parse_bytes};
+pub use checkpoint_options::{
+    CheckpointOptions, open_store, parse_bytes, parse_restore, split_checkpoint,
+};
 pub use embed::{Egress, Ingress, egress, ingress};
 pub use job::Job;
 pub use joined::{groups, pairs};

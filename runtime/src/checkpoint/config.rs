@@ -72,6 +72,15 @@ impl fmt::Display for OpenStore {
     }
 }
 
+/// Stores are the same where people call them the same.
+impl PartialEq for OpenStore {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for OpenStore {}
+
 impl fmt::Debug for OpenStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OpenStore({})", self.name)
@@ -155,6 +164,13 @@ pub enum Restore {
     Id(u64),
     /// The checkpoint in this file, or the latest in this directory.
     Path(PathBuf),
+    /// The checkpoint of this number in another store, or its latest.
+    Store {
+        /// Where it is; opened for reading.
+        store: OpenStore,
+        /// Its number.
+        checkpoint: Option<u64>,
+    },
 }
 
 impl FromStr for Guarantee {

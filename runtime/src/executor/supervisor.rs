@@ -50,17 +50,26 @@ pub(super) fn open_origin(
         Restore::Latest => own(Which::Latest)?,
         Restore::Id(id) => own(Which::Id(*id))?,
         Restore::Path(path) => open_path(job, path)?,
+        Restore::Store { store, checkpoint } => OpenedCheckpoint::open(
+            &*store.open()?,
+            job,
+            checkpoint.map_or(Which::Latest, Which::Id),
+        )?,
     };
     let Some(opened) = opened else {
-        if let Restore::Path(path) = &local.restore {
-            let path = path.display();
-            return Err(Error::configuration(format!("there is no checkpoint in `{path}`")));
+        let elsewhere = match &local.restore {
+            Restore::Path(path) => Some(path.display().to_string()),
+            Restore::Store { store, .. } => Some(store.to_string()),
+            _ => None,
+        };
+        if let Some(place) = elsewhere {
+            return Err(Error::configuration(format!("there is no checkpoint in `{place}`")));
         }
         warnings.push("there is no checkpoint to restore yet: the job starts afresh".to_owned());
         return Ok(None);
     };
     warnings.extend(skipped(&opened));
-    let is_own = !matches!(local.restore, Restore::Path(_));
+    let is_own = !matches!(local.restore, Restore::Path(_) | Restore::Store { .. });
     Ok(Some(Origin { opened: Arc::new(opened), is_own }))
 }
 

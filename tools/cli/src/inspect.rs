@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use tailwater::connectors::checkpoints::existing_store;
 use tailwater::state::checkpoint::{
     Manifest, OpenedCheckpoint, Report, StateReport, StateSort, Which, checkpoints_in, inspect,
 };
 use tailwater::state::store::CheckpointStore;
-use tailwater::{Error, Result, open_store};
+use tailwater::{Error, Result, split_checkpoint};
 
 use crate::arguments::ReportFormat;
 use crate::entries;
@@ -22,7 +23,8 @@ const RANGES: usize = 4;
 /// The options of `tailwater inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A directory or object store of checkpoints, or one checkpoint in it: its manifest file
+    /// A directory or object store of checkpoints, or one checkpoint in it: its manifest file, or
+    /// its number behind the URL
     #[arg(value_name = "PATH|URL")]
     path: String,
     /// The number of the checkpoint [default: the newest]
@@ -49,7 +51,7 @@ pub struct InspectArgs {
 /// damaged.
 pub fn run(arguments: &InspectArgs) -> Result<()> {
     let (store, named) = place(&arguments.path)?;
-    let store = open_store(&store)?.open()?;
+    let store = existing_store(&store)?;
     let checkpoint = choose(&*store, arguments.checkpoint.or(named), &arguments.path)?;
     match &arguments.state {
         Some(state) => print_entries(&*store, checkpoint, state, arguments),
@@ -60,7 +62,8 @@ pub fn run(arguments: &InspectArgs) -> Result<()> {
 /// The store that a path names, and the checkpoint in it if it names one.
 fn place(path: &str) -> Result<(String, Option<u64>)> {
     if path.contains("://") {
-        return Ok((path.to_owned(), None));
+        let (store, checkpoint) = split_checkpoint(path);
+        return Ok((store.to_owned(), checkpoint));
     }
     let file = Path::new(path);
     if !file.exists() {
