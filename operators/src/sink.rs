@@ -17,6 +17,14 @@ pub trait Sink<T>: Send + Sync + 'static {
         false
     }
 
+    /// Whether results may come out again after a restore, as what was written cannot be taken
+    /// back. A job with checkpoints says so at its start. A sink whose writers are
+    /// [transactional](SinkWriter::is_transactional) says no, and so does one to which it makes no
+    /// difference.
+    fn may_repeat(&self) -> bool {
+        true
+    }
+
     /// Opens a writer on a core.
     ///
     /// # Errors

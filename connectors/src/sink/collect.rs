@@ -73,6 +73,10 @@ impl<T: Send + 'static> Sink<T> for Collected<T> {
         "collect".to_owned()
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         if !context.checkpointing {
             return Ok(Box::new(self.clone()));

@@ -88,6 +88,10 @@ where
         "counting".to_owned()
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         if context.checkpointing {
             let (digest, ledger) = (self.digest.clone(), self.ledger.clone());

@@ -41,6 +41,10 @@ impl<T: Serialize + Send + 'static> Sink<T> for FileSet<Jsonl<T>> {
         true
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         let target = Target::of(self.output()?, "jsonl", self.roll_of())?;
         open(target, JsonlEncoder, self.disk(), context)
@@ -55,6 +59,10 @@ impl<T: Serialize + Send + 'static> Sink<T> for FileSet<Csv<T>> {
     /// A file has one end, and the parts of a directory sort in one order.
     fn single_writer(&self) -> bool {
         true
+    }
+
+    fn may_repeat(&self) -> bool {
+        false
     }
 
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {

@@ -87,6 +87,10 @@ where
         true
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         let database = Builder::new()
             .set_concurrency_mode(ConcurrencyMode::SingleWriter)

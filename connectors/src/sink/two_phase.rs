@@ -145,6 +145,10 @@ where
         self.single_writer
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         let phases = (self.open)(context)?;
         writer::open(Cycle::new(phases, context)?, context)

@@ -24,7 +24,7 @@ use crate::checkpoint::{Restoring, Summary};
 use crate::clock::SystemClock;
 use crate::config::{Driver, Idle, Local, Objective};
 use crate::control::{Control, Mode};
-use crate::graph::Graph;
+use crate::graph::{Graph, Node};
 use crate::latency::{Floor, LatencyLog};
 use crate::metrics::CoreGauges;
 use crate::splits::SourceBoard;
@@ -236,6 +236,9 @@ fn supervise(
     let mut warnings = placement.warnings.clone();
     let unbounded = graph.nodes.iter().find(|node| !node.is_bounded);
     let local = local.settled(unbounded.map(|node| &*node.name), &mut warnings)?;
+    if local.checkpoints.is_some() {
+        warnings.extend(graph.nodes.iter().filter(|node| node.may_repeat).map(may_repeat));
+    }
     let driver = driver_glommio::choose(local.driver, &mut warnings);
     let store = local.checkpoints.as_ref().map(|config| config.store.open()).transpose()?;
     let origin = supervisor::open_origin(&graph.name, &local, store.as_ref(), &mut warnings)?;
@@ -272,6 +275,16 @@ fn supervise(
 
 /// Max parallelism is fixed for life once there is state (SEMANTICS 61): one that was derived gives
 /// way to the stored one, one that was asked for must be the same.
+/// Said of a sink that checkpoints do not help.
+fn may_repeat(node: &Node) -> String {
+    let sink = node.sink.as_deref().unwrap_or(&node.name);
+    format!(
+        "the sink `{sink}` cannot take back what it wrote: its results are there at least once, \
+         and those since the last checkpoint come again after a restore (files and `two_phase` \
+         sinks have them exactly once)"
+    )
+}
+
 fn key_groups(local: &Local, cores: u32, stored: Option<u32>) -> Result<KeyGroups> {
     let key_groups = match (local.max_parallelism, stored) {
         (Some(asked), Some(stored)) if asked != stored => {

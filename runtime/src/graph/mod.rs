@@ -32,6 +32,8 @@ pub struct Node {
     pub is_bounded: bool,
     /// The sink that its output goes to, if it leaves the job.
     pub sink: Option<String>,
+    /// Whether what leaves the job there may do so again after a restore.
+    pub may_repeat: bool,
     /// The most cores that it runs on, the first ones.
     pub cores_max: u32,
     pub(crate) plan: Box<dyn TaskPlan>,
@@ -135,7 +137,7 @@ impl Graph {
         }
         let mut operators = Vec::new();
         chain.describe(&mut operators);
-        let sink = output.sink_name();
+        let (sink, may_repeat) = (output.sink_name(), output.may_repeat());
         let plan = StagePlan::new(input, chain, output);
         let plan = plan.on_cores(cores_max);
         self.nodes.push(Node {
@@ -144,6 +146,7 @@ impl Graph {
             is_source: inputs.is_empty(),
             is_bounded,
             sink,
+            may_repeat,
             cores_max,
             plan: Box::new(plan),
         });

@@ -294,6 +294,11 @@ pub trait OutputPlan<T>: Send + Sync + 'static {
         None
     }
 
+    /// Whether the output leaves the job, and may do so again after a restore.
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     /// The output end of the task named `task` on a core.
     ///
     /// # Errors

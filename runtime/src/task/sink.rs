@@ -286,6 +286,10 @@ impl<T: 'static, S: Sink<T>> OutputPlan<T> for SinkPlan<S> {
         Some(self.sink.name())
     }
 
+    fn may_repeat(&self) -> bool {
+        self.sink.may_repeat()
+    }
+
     fn open(&self, task: &str, context: &TaskContext) -> Result<SinkOutput<T>> {
         let restored = self.restored::<T>(task, context)?;
         let sink_context = SinkContext {

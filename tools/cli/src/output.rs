@@ -81,6 +81,10 @@ impl<T: Record + Serialize> Sink<T> for Lines {
         self.order == Order::Any
     }
 
+    fn may_repeat(&self) -> bool {
+        self.target == Target::Stdout
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         match &self.target {
             Target::Counted => {

@@ -51,6 +51,10 @@ where
         "checksum".to_owned()
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, _: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
         let (hash, totals) = (self.hash.clone(), self.totals.clone());
         Ok(Box::new(Writer { hash, count: 0, sum: 0, totals }))

@@ -115,6 +115,10 @@ impl Sink<Updated> for Measured {
         "measured".to_owned()
     }
 
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     fn open(&self, context: &SinkContext) -> Result<Box<dyn SinkWriter<Updated>>> {
         let clock = context.clock.clone();
         Ok(Box::new(MeasuredWriter { sink: self.clone(), own: histogram(), clock, warm_ns: None }))
