@@ -326,3 +326,42 @@ fn what_remembers_something_has_a_name_of_its_own() {
     assert!(error.contains(".named(..)"), "{error}");
     twice(true).unwrap();
 }
+
+#[test]
+fn two_jobs_do_not_share_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let numbers = Committed::default();
+    let local = || Local {
+        checkpoints: Some(checkpoints(&directory)),
+        restore: Restore::Latest,
+        ..Local::seeded(1, 7)
+    };
+    let first = job(u64::MAX, &numbers).start(local()).unwrap();
+    let error = job(u64::MAX, &numbers).start(local()).err().expect("it is refused").to_string();
+    assert!(error.contains("another job takes checkpoints in"), "{error}");
+    wait_for_more(&first, 1);
+    // The end of the first, however it comes, lets the next one in.
+    drop(first);
+    let second = job(u64::MAX, &numbers).start(local()).unwrap();
+    wait_for_more(&second, 1);
+    drop(second);
+}
+
+#[test]
+fn sinks_that_cannot_commit_are_told_once_where_checkpoints_are_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |checkpoints, is_stdout| {
+        let job = Job::new("told");
+        let stream = job.source(from_vec(vec![String::new(); 2])).unstamped();
+        match is_stdout {
+            true => stream.filter(|_| false).sink(stdout()),
+            false => stream.sink(collect()),
+        }
+        let handle = job.start(Local { checkpoints, ..Local::seeded(2, 1) }).unwrap();
+        let lines = handle.warnings().iter().filter(|line| line.contains("cannot take back"));
+        lines.count()
+    };
+    assert_eq!(told(Some(checkpoints(&directory)), true), 1);
+    assert_eq!(told(Some(checkpoints(&directory)), false), 0);
+    assert_eq!(told(None, true), 0);
+}

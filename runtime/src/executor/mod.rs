@@ -241,6 +241,7 @@ fn supervise(
     }
     let driver = driver_glommio::choose(local.driver, &mut warnings);
     let store = local.checkpoints.as_ref().map(|config| config.store.open()).transpose()?;
+    let lock = store.as_ref().map(|store| store.lock()).transpose()?;
     let origin = supervisor::open_origin(&graph.name, &local, store.as_ref(), &mut warnings)?;
     let stored = origin.as_ref().map(|origin| origin.opened.manifest().key_groups);
     let key_groups = key_groups(&local, placement.cores, stored)?;
@@ -269,12 +270,11 @@ fn supervise(
         ready_ns: Arc::default(),
     };
     let world = World { random: Random::from_seed(seed), clock, between_steps };
-    let supervisor = Supervisor { shared, graph, driver, store, origin, first: 0, world };
+    let supervisor =
+        Supervisor { shared, graph, driver, store, origin, first: 0, world, _lock: lock };
     Ok((supervisor, warnings))
 }
 
-/// Max parallelism is fixed for life once there is state (SEMANTICS 61): one that was derived gives
-/// way to the stored one, one that was asked for must be the same.
 /// Said of a sink that checkpoints do not help.
 fn may_repeat(node: &Node) -> String {
     let sink = node.sink.as_deref().unwrap_or(&node.name);
@@ -285,6 +285,8 @@ fn may_repeat(node: &Node) -> String {
     )
 }
 
+/// Max parallelism is fixed for life once there is state (SEMANTICS 61): one that was derived gives
+/// way to the stored one, one that was asked for must be the same.
 fn key_groups(local: &Local, cores: u32, stored: Option<u32>) -> Result<KeyGroups> {
     let key_groups = match (local.max_parallelism, stored) {
         (Some(asked), Some(stored)) if asked != stored => {

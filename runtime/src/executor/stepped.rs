@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tailwater_core::{Counters, Error, ManualClock, Random, Result};
+use tailwater_state::store::Lock;
 
 use super::driver_seeded::Actors;
 use super::supervisor::Attempt;
@@ -22,6 +23,8 @@ pub struct SteppedJob {
     random: Random,
     clock: ManualClock,
     warnings: Vec<String>,
+    /// Keeps other jobs off the store.
+    _lock: Option<Lock>,
 }
 
 impl SteppedJob {
@@ -44,7 +47,14 @@ impl SteppedJob {
         let actors = Actors::open(&shared, &graph, service)?;
         match shared.control.take_failure() {
             Some(error) => Err(error),
-            None => Ok(Self { shared, actors, random: Random::from_seed(seed), clock, warnings }),
+            None => Ok(Self {
+                shared,
+                actors,
+                random: Random::from_seed(seed),
+                clock,
+                warnings,
+                _lock: supervisor._lock,
+            }),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tailwater_core::{Error, ErrorKind, Random, Result, Span};
 use tailwater_state::checkpoint::{CheckpointSettings, Checkpoints, OpenedCheckpoint, Which};
-use tailwater_state::store::{CheckpointStore, DirectoryStore, RealDisk};
+use tailwater_state::store::{CheckpointStore, DirectoryStore, Lock, RealDisk};
 use tailwater_state::{Budget, StateContext};
 
 use super::driver_seeded::{self, World};
@@ -110,6 +110,8 @@ pub(super) struct Supervisor {
     pub first: u64,
     /// The seeded driver's.
     pub world: World,
+    /// Keeps other jobs off the store until this one has ended.
+    pub _lock: Option<Lock>,
 }
 
 /// An attempt that is ready to run.

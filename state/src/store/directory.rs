@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tailwater_core::{Error, Fault, Result, fault};
 
-use super::disk::{Disk, DiskFile, DiskRead};
+use super::disk::{Disk, DiskFile, DiskRead, Lock};
 use super::{CheckpointStore, Listed, NewFile, StoredFile};
 
 /// What is added to the name of a file that is not finished.
@@ -63,6 +63,17 @@ fn refused(what: &str, path: &Path, cause: io::Error) -> Error {
 impl<D: Disk> CheckpointStore for DirectoryStore<D> {
     fn describe(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        self.disk.lock(&self.path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::WouldBlock => Error::configuration(format!(
+                "another job takes checkpoints in `{}`, and would lose them: give this one a \
+                 directory of its own, or wait until that one has ended",
+                self.path.display()
+            )),
+            _ => self.refused("lock", "", cause),
+        })
     }
 
     fn begin(&self, name: &str) -> Result<Box<dyn NewFile>> {

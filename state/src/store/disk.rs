@@ -3,6 +3,9 @@
 use std::io;
 use std::path::Path;
 
+/// Held as long as it is not dropped; a process that dies drops it.
+pub type Lock = Box<dyn Send + Sync>;
+
 /// A file system, as far as checkpoints need one. Nothing is promised to survive a crash but the
 /// bytes of a file after its `sync`, and the names in a directory after `sync_directory`.
 pub trait Disk: Clone + Send + Sync + 'static {
@@ -46,6 +49,16 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// # Errors
     /// See above.
     fn list(&self, path: &Path) -> io::Result<Vec<(String, u64)>>;
+
+    /// Takes a directory for whoever has the lock. Nobody is kept from reading or writing there but
+    /// by asking for it. Where there are no locks they are granted, as by default.
+    ///
+    /// # Errors
+    /// `WouldBlock` where another has it.
+    fn lock(&self, directory: &Path) -> io::Result<Lock> {
+        let _ = directory;
+        Ok(Box::new(()))
+    }
 
     /// Makes the names in a directory durable.
     ///

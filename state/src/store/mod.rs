@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tailwater_core::Result;
 
 pub use directory::DirectoryStore;
-pub use disk::{Disk, DiskFile, DiskRead};
+pub use disk::{Disk, DiskFile, DiskRead, Lock};
 pub use real_disk::{Caching, RealDisk};
 pub use sim_disk::{SimDisk, Trouble};
 
@@ -24,6 +24,16 @@ pub use sim_disk::{SimDisk, Trouble};
 pub trait CheckpointStore: Send + Sync {
     /// What people call it: a path, a URL.
     fn describe(&self) -> String;
+
+    /// Takes the store for one job, as long as the lock is held: two that took checkpoints in one
+    /// place would delete each other's. A store that knows no locks grants any, as object stores
+    /// do.
+    ///
+    /// # Errors
+    /// When another job has it.
+    fn lock(&self) -> Result<Lock> {
+        Ok(Box::new(()))
+    }
 
     /// A new file that appears as `name` when it is finished; until then it is not listed.
     ///

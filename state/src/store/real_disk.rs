@@ -1,13 +1,13 @@
 //! The machine's file system: written past the page cache where it lets us, read through it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rkyv::util::AlignedVec;
 
-use super::disk::{Disk, DiskFile, DiskRead};
+use super::disk::{Disk, DiskFile, DiskRead, Lock};
 
 /// Direct writes begin and end at multiples of this: the largest block size of usual disks.
 const ALIGNMENT: usize = 4096;
@@ -122,6 +122,18 @@ impl Disk for RealDisk {
             }
         }
         Ok(files)
+    }
+
+    /// By `flock` on the directory itself, which needs no right to write there, and which the
+    /// kernel gives up for a process that is killed.
+    fn lock(&self, directory: &Path) -> io::Result<Lock> {
+        let directory = File::open(directory)?;
+        match directory.try_lock() {
+            Ok(()) => Ok(Box::new(directory)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            // A file system without locks, or without those of directories.
+            Err(TryLockError::Error(_)) => Ok(Box::new(())),
+        }
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {

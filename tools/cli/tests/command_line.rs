@@ -267,3 +267,50 @@ fn help_has_examples_and_the_version_is_told() {
     }
     assert!(succeed(&["--version"]).0.starts_with("tailwater "));
 }
+
+#[test]
+fn a_checkpoint_is_restored_and_looked_into_by_its_url() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, output) = (directory.path().join("ckpt"), directory.path().join("out"));
+    let tape = ["--limit", "20000", "--seed", "7", "--driver", "threads", "--quiet"];
+    let fixed = [&["run", "vwap", "--output", text(&output)], &tape[..]].concat();
+    succeed(&[&fixed[..], &["--checkpoints", text(&store)]].concat());
+    assert!(fs::metadata(&output).unwrap().len() > 0);
+    let url = format!("file://{}", text(&store));
+    let (report, _) = succeed(&["inspect", &url]);
+    let number = report.split("checkpoint ").nth(1).unwrap().split(' ').next().unwrap();
+    let by_number = format!("{url}/{number}");
+    assert_eq!(succeed(&["inspect", &by_number]).0, report);
+    for url in [&url, &by_number] {
+        // The checkpoint is the one at the end of the tape: nothing is left to be written anew.
+        succeed(&[&fixed[..], &["--restore", url]].concat());
+        assert_eq!(fs::read_to_string(&output).unwrap(), "");
+    }
+    let nowhere = format!("file://{}/nowhere", text(directory.path()));
+    let said = run(&[&fixed[..], &["--restore", &nowhere]].concat());
+    assert!(!said.status.success());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("there is no directory"), "{said}");
+}
+
+#[test]
+fn two_processes_do_not_share_a_directory_of_checkpoints() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("ckpt");
+    let endless = ["run", "vwap", "--quiet", "--rate", "1000/s", "--checkpoints", text(&store)];
+    let mut first = tailwater().args(endless).args(["--interval", "20ms"]).spawn().unwrap();
+    while !fs::read_dir(&store).is_ok_and(|files| {
+        let names = files.map(|file| file.unwrap().file_name());
+        names.into_iter().any(|name| name.to_string_lossy().ends_with(".manifest"))
+    }) {
+        assert!(first.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let second = run(&endless);
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("another job takes checkpoints in"), "{said}");
+    // As by kill -9: the kernel gives the directory back.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    succeed(&[&endless[..3], &["--limit", "100", "--checkpoints", text(&store)]].concat());
+}
