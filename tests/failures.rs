@@ -384,3 +384,21 @@ fn ways_to_run_that_make_no_sense_are_refused() {
     refused("at least one core", Local { cores: Cores::Count(0), ..local() }, job);
     refused("no core 1000000", Local { cores: Cores::List(vec![1_000_000]), ..local() }, job);
 }
+
+#[test]
+fn windows_and_timers_that_outgrow_the_memory_of_state_end_the_job() {
+    for local in ways() {
+        let error = within(60, "it ends", || {
+            let job = Job::new("sessions");
+            job.source(endless())
+                .event_time(|number: &u64| Timestamp(*number as i64), Watermarks::monotonous())
+                .key_by(|number| *number)
+                .window(Session::with_gap(1.days()))
+                .aggregate(count())
+                .sink(collect());
+            job.run(Local { state_memory: Some(4 << 20), ..local }).unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().contains("raise --state-memory"), "{error}");
+    }
+}

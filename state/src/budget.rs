@@ -100,6 +100,48 @@ impl fmt::Debug for Budget {
     }
 }
 
+/// The memory of a structure beside the tables, as part of a budget. It is counted when it has been
+/// taken: where that is too much, the budget remembers and the job fails.
+#[derive(Debug, Default)]
+pub struct Held {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Held {
+    /// Nothing yet, of this budget.
+    pub fn of(budget: &Budget) -> Self {
+        Self { budget: budget.clone(), bytes: 0 }
+    }
+
+    /// The structure takes so many bytes now.
+    #[inline]
+    pub fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.change(bytes);
+        }
+    }
+
+    #[cold]
+    fn change(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => {
+                if !self.budget.reserve(more) {
+                    self.budget.overdraw(more);
+                }
+            }
+            None => self.budget.release(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
 /// A number of bytes for people.
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -119,6 +161,19 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_held_counts_until_it_is_dropped() {
+        let budget = Budget::limited(100);
+        let mut held = Held::of(&budget);
+        held.set(60);
+        held.set(40);
+        assert_eq!((budget.used(), budget.failure().is_none()), (40, true));
+        held.set(120);
+        assert_eq!((budget.used(), budget.failure().is_some()), (120, true));
+        drop(held);
+        assert_eq!(budget.used(), 0);
+    }
 
     #[test]
     fn a_refusal_is_remembered_and_says_what_to_do() {

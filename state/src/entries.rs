@@ -17,6 +17,7 @@ use tailwater_core::{Error, KeyGroups, Record, Result, Schema};
 
 use crate::StateContext;
 use crate::archive::{Whose, append_frame, read};
+use crate::budget::{Budget, Held};
 use crate::changes::{
     CHUNK_BYTES, Chunk, Declaration, Drain, Frame, Payload, SnapshotKind, TrackedState,
 };
@@ -59,6 +60,8 @@ pub struct Entries<E> {
     scratch: AlignedVec,
     /// Numbers by key archive while a checkpoint is read.
     loading: HashMap<Vec<u8>, u32>,
+    /// The memory of the places. What entries own elsewhere is not counted.
+    held: Held,
 }
 
 struct Place<E> {
@@ -118,17 +121,17 @@ const CHANGED_MIN: usize = 1024;
 impl<E> Default for Entries<E> {
     /// None, with keys in the key groups of a job on one core.
     fn default() -> Self {
-        Self::in_groups(KeyGroups::default_for(1))
+        Self::in_groups(KeyGroups::default_for(1), Budget::unlimited())
     }
 }
 
 impl<E> Entries<E> {
-    /// None, with keys in key groups as `context` says.
+    /// None, with keys in key groups and memory of the budget as `context` says.
     pub fn new(context: &StateContext) -> Self {
-        Self::in_groups(context.key_groups)
+        Self::in_groups(context.key_groups, context.budget.clone())
     }
 
-    fn in_groups(key_groups: KeyGroups) -> Self {
+    fn in_groups(key_groups: KeyGroups, budget: Budget) -> Self {
         Self {
             places: Slab::new(),
             key_groups,
@@ -140,7 +143,14 @@ impl<E> Entries<E> {
             failure: None,
             scratch: AlignedVec::new(),
             loading: HashMap::new(),
+            held: Held::of(&budget),
         }
+    }
+
+    /// Counts the memory of the places, after one was taken.
+    #[inline]
+    fn count(&mut self) {
+        self.held.set(self.places.capacity() * size_of::<Place<E>>());
     }
 
     /// How many entries there are.
@@ -183,6 +193,7 @@ impl<E: Entry> Entries<E> {
         let place = Place { entry, epoch: self.epoch, is_stored: false };
         let number = u32::try_from(self.places.insert(place))
             .expect("a core has fewer than 2^32 entries: each takes dozens of bytes");
+        self.count();
         if self.is_tracking {
             self.note(number);
         }
@@ -376,6 +387,7 @@ impl<E: Entry> TrackedState for Entries<E> {
 
     fn loaded(&mut self) -> Result<()> {
         self.loading = HashMap::new();
+        self.count();
         self.is_tracking = true;
         Ok(())
     }

@@ -210,3 +210,20 @@ fn names_of_entries_that_come_and_go_do_not_pile_up() {
     }
     assert!(run.entries.changed.len() <= CHANGED_MIN);
 }
+
+#[test]
+fn places_count_in_the_budget() {
+    let mut context = context();
+    context.budget = Budget::limited(64 << 10);
+    let mut entries = Entries::new(&context);
+    let first = entries.insert(Note(0, String::new()));
+    assert!(context.budget.used() > 0 && context.budget.failure().is_none());
+    entries.remove(first);
+    for number in 0..10_000 {
+        entries.insert(Note(number, String::new()));
+    }
+    let failure = context.budget.failure().unwrap().to_string();
+    assert!(failure.contains("raise --state-memory"), "{failure}");
+    drop(entries);
+    assert_eq!(context.budget.used(), 0);
+}

@@ -6,6 +6,7 @@ use tailwater_core::{Key, Record, Result, stable_hash};
 
 use super::ttl::Life;
 use super::{CurrentKey, Kept, Lasting, Now, Stamp, StatePart, Ttl};
+use crate::budget::Held;
 use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
 
 /// A map for each key, in the order of its own keys.
@@ -20,7 +21,12 @@ pub struct Map<K, E, V, S = Lasting> {
     life: Life,
     /// Entries that have expired, were seen, and go before anything else.
     doomed: Vec<(K, E)>,
+    /// The memory of what the index has of each entry.
+    held: Held,
 }
+
+/// The memory of the index is counted for so many entries at a time.
+const COUNTED: usize = 1024;
 
 impl<K: Key, E: Key + Ord, V: Record, S: Stamp> Map<K, E, V, S> {
     /// The value of `entry`.
@@ -167,6 +173,15 @@ impl<K: Key, E: Key + Ord, V: Record, S: Stamp> Map<K, E, V, S> {
     /// A new entry of the current key.
     fn note(&mut self, entry: E) {
         note(&mut self.index, (self.current.hash(), self.current.key()), entry);
+        self.count();
+    }
+
+    /// Counts the memory of the index. A node of a set has room for eleven entries, of which half
+    /// are there at least, and is found by a pointer.
+    #[inline]
+    fn count(&mut self) {
+        let each = 2 * size_of::<E>() + size_of::<usize>();
+        self.held.set(self.table.len().next_multiple_of(COUNTED) * each);
     }
 
     /// Takes an entry of the current key out of table and index.
@@ -264,6 +279,7 @@ impl<K: Key, E: Key + Ord, V: Record, S: Stamp> StatePart<K> for Map<K, E, V, S>
             current: CurrentKey::default(),
             life: Life::new(ttl),
             doomed: Vec::new(),
+            held: Held::of(&context.budget),
         }
     }
 
@@ -333,6 +349,7 @@ impl<K: Key, E: Key + Ord, V: Record, S: Stamp> TrackedState for Map<K, E, V, S>
         for (_, (key, entry), _) in self.table.iter() {
             note(&mut self.index, (stable_hash(key), key), entry.clone());
         }
+        self.count();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Describe, Fault, Key, Result, Timestamp, fault, stable_hash};
 
+use crate::budget::Held;
 use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
 
 /// What a timer goes by.
@@ -41,6 +42,8 @@ pub struct Timers<K> {
     /// Derived from the set. May hold places of timers that were deleted.
     event: BinaryHeap<Reverse<Place<K>>>,
     processing: BinaryHeap<Reverse<Place<K>>>,
+    /// The memory of the queues.
+    held: Held,
 }
 
 /// A place in a queue: by time, then by the key's hash, so that the order hangs neither on when
@@ -86,6 +89,7 @@ impl<K: Key> Timers<K> {
             set: StateTable::new(context).grouped_by(|timer: &Timer<K>| stable_hash(&timer.key)),
             event: BinaryHeap::new(),
             processing: BinaryHeap::new(),
+            held: Held::of(&context.budget),
         }
     }
 
@@ -120,7 +124,7 @@ impl<K: Key> Timers<K> {
 
     /// Takes the first timer out that is due at `now` (SEMANTICS 46).
     pub fn pop_due(&mut self, domain: Domain, now: Timestamp) -> Option<Timer<K>> {
-        let Self { set, event, processing } = self;
+        let Self { set, event, processing, .. } = self;
         let queue = match domain {
             Domain::Event => event,
             Domain::Processing => processing,
@@ -155,6 +159,14 @@ impl<K: Key> Timers<K> {
             Domain::Event => self.event.push(place),
             Domain::Processing => self.processing.push(place),
         }
+        self.count();
+    }
+
+    /// Counts the memory of the queues, after one may have grown.
+    #[inline]
+    fn count(&mut self) {
+        let places = self.event.capacity() + self.processing.capacity();
+        self.held.set(places * size_of::<Place<K>>());
     }
 
     fn rebuild(&mut self) {
@@ -172,6 +184,7 @@ impl<K: Key> Timers<K> {
             event.pop();
         }
         (self.event, self.processing) = (event.into(), processing.into());
+        self.count();
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use tailwater_core::{Timestamp, stable_hash};
 
-use super::{context, kind};
-use crate::keyed::{Domain, Timer, Timers};
+use super::{context, enter, kind};
+use crate::StateTable;
+use crate::keyed::{Domain, Map, StatePart, Timer, Timers, Ttl};
 use crate::testing::Store;
 
 fn timer(key: u8, namespace: i64, time: i64, domain: Domain) -> Timer<u8> {
@@ -106,4 +107,33 @@ fn moved_timers_do_not_pile_up() {
     }
     assert_eq!(timers.len(), 1);
     assert!(timers.queue_len() < 200, "{}", timers.queue_len());
+}
+
+#[test]
+fn the_queues_of_timers_and_the_order_of_maps_count_in_the_budget() {
+    const LEN: u64 = 5_000;
+    let all = || (0..LEN as i64).map(|number| timer(1, 0, number, Domain::Event));
+    // What the tables take by themselves.
+    let alone = context();
+    let (mut set, mut entries) = (StateTable::new(&alone), StateTable::new(&alone));
+    let mut index = StateTable::new(&alone);
+    index.get_or_insert_with(stable_hash(&1u8), 1u8, std::collections::BTreeSet::<u64>::new);
+    for timer in all() {
+        let entry = (1u8, timer.time.0 as u64);
+        set.get_or_insert_with(stable_hash(&timer), timer, || ());
+        entries.get_or_insert_with(stable_hash(&entry), entry, || 0u64);
+    }
+    let context = context();
+    let mut timers = Timers::new(&context);
+    let mut map: Map<u8, u64, u64> = StatePart::new(&context, Ttl::never());
+    enter(&mut map, 1, 0);
+    for timer in all() {
+        map.insert(timer.time.0 as u64, 0);
+        timers.register(timer);
+    }
+    // A place of a queue has at least a time, a hash and a namespace, the order of a map its keys.
+    let beside = context.budget.used() - alone.budget.used();
+    assert!(beside >= LEN * (24 + 8), "{beside}");
+    drop((timers, map));
+    assert_eq!(context.budget.used(), 0);
 }
