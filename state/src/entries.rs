@@ -12,15 +12,16 @@
 use std::collections::HashMap;
 
 use rkyv::util::AlignedVec;
-use slab::Slab;
 use tailwater_core::{Error, KeyGroups, Record, Result, Schema};
 
 use crate::StateContext;
 use crate::archive::{Whose, append_frame, read};
+use crate::arena::LINE;
 use crate::budget::{Budget, Held};
 use crate::changes::{
     CHUNK_BYTES, Chunk, Declaration, Drain, Frame, Payload, SnapshotKind, TrackedState,
 };
+use crate::prefetch::prefetch_line;
 
 /// What [`Entries`] hold: in memory as is convenient, in checkpoints as a key and a value.
 pub trait Entry: 'static {
@@ -45,7 +46,10 @@ pub trait Entry: 'static {
 
 /// Entries with numbers that stay while they are there, and whose changes are tracked.
 pub struct Entries<E> {
-    places: Slab<Place<E>>,
+    /// By number; those that are free are empty.
+    places: Vec<Option<Place<E>>>,
+    /// The numbers that are free; the last is given out next.
+    free: Vec<u32>,
     key_groups: KeyGroups,
     epoch: u32,
     /// Whether a checkpoint has been taken or restored: before, all entries count as changed.
@@ -133,7 +137,8 @@ impl<E> Entries<E> {
 
     fn in_groups(key_groups: KeyGroups, budget: Budget) -> Self {
         Self {
-            places: Slab::new(),
+            places: Vec::new(),
+            free: Vec::new(),
             key_groups,
             epoch: 1,
             is_tracking: false,
@@ -150,23 +155,34 @@ impl<E> Entries<E> {
     /// Counts the memory of the places, after one was taken.
     #[inline]
     fn count(&mut self) {
-        self.held.set(self.places.capacity() * size_of::<Place<E>>());
+        self.held.set(self.places.capacity() * size_of::<Option<Place<E>>>());
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.places.len() - self.free.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len() == 0
+    }
+
+    /// Asks the processor to bring in the entry of this number; never waits.
+    #[inline]
+    pub fn prefetch(&self, number: u32) {
+        if let Some(place) = self.places.get(number as usize) {
+            let start = std::ptr::from_ref(place).cast::<u8>();
+            for offset in (0..size_of::<Option<Place<E>>>()).step_by(LINE) {
+                prefetch_line(start.wrapping_add(offset));
+            }
+        }
     }
 
     /// The entry of this number.
     #[inline]
     pub fn get(&self, number: u32) -> Option<&E> {
-        self.places.get(number as usize).map(|place| &place.entry)
+        self.places.get(number as usize)?.as_ref().map(|place| &place.entry)
     }
 
     /// The entry of this number, to change what no checkpoint knows of it.
@@ -175,12 +191,36 @@ impl<E> Entries<E> {
     /// When there is none.
     #[inline]
     pub fn untracked(&mut self, number: u32) -> &mut E {
-        &mut self.places[number as usize].entry
+        &mut self.place(number).entry
     }
 
     /// All entries with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &E)> {
-        self.places.iter().map(|(number, place)| (number as u32, &place.entry))
+        let places = self.places.iter().zip(0..);
+        places.filter_map(|(place, number)| place.as_ref().map(|place| (number, &place.entry)))
+    }
+
+    #[inline(always)]
+    fn place(&mut self, number: u32) -> &mut Place<E> {
+        self.places[number as usize].as_mut().expect("whoever has a number has not removed it")
+    }
+
+    fn put(&mut self, place: Place<E>) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self.places[number as usize] = Some(place);
+            return number;
+        }
+        let number = u32::try_from(self.places.len())
+            .expect("a core has fewer than 2^32 entries: each takes dozens of bytes");
+        self.places.push(Some(place));
+        self.count();
+        number
+    }
+
+    fn take(&mut self, number: u32) -> Place<E> {
+        let place = self.places[number as usize].take();
+        self.free.push(number);
+        place.expect("whoever has a number has not removed it")
     }
 }
 
@@ -190,10 +230,7 @@ impl<E: Entry> Entries<E> {
     /// # Panics
     /// With 2^32 entries.
     pub fn insert(&mut self, entry: E) -> u32 {
-        let place = Place { entry, epoch: self.epoch, is_stored: false };
-        let number = u32::try_from(self.places.insert(place))
-            .expect("a core has fewer than 2^32 entries: each takes dozens of bytes");
-        self.count();
+        let number = self.put(Place { entry, epoch: self.epoch, is_stored: false });
         if self.is_tracking {
             self.note(number);
         }
@@ -206,10 +243,10 @@ impl<E: Entry> Entries<E> {
     /// When there is none.
     #[inline]
     pub fn touch(&mut self, number: u32) -> &mut E {
-        if self.places[number as usize].epoch != self.epoch {
-            self.first_touch(number);
+        if self.place(number).epoch != self.epoch {
+            return self.first_touch(number);
         }
-        &mut self.places[number as usize].entry
+        &mut self.place(number).entry
     }
 
     /// Takes an entry out.
@@ -218,7 +255,7 @@ impl<E: Entry> Entries<E> {
     /// When there is none.
     pub fn remove(&mut self, number: u32) -> E {
         self.save(number);
-        let place = self.places.remove(number as usize);
+        let place = self.take(number);
         if place.is_stored {
             let Self { gone, scratch, key_groups, .. } = self;
             let whose = Whose { namespace: None, key_groups: *key_groups };
@@ -234,21 +271,24 @@ impl<E: Entry> Entries<E> {
 
     #[cold]
     #[inline(never)]
-    fn first_touch(&mut self, number: u32) {
+    fn first_touch(&mut self, number: u32) -> &mut E {
         self.save(number);
-        self.places[number as usize].epoch = self.epoch;
+        let epoch = self.epoch;
+        self.place(number).epoch = epoch;
         self.note(number);
+        &mut self.place(number).entry
     }
 
     fn note(&mut self, number: u32) {
         self.changed.push(number);
         // Entries that come and go leave their names; where no barrier comes they must not pile up.
-        if self.changed.len() > CHANGED_MIN.max(2 * self.places.len()) {
+        if self.changed.len() > CHANGED_MIN.max(2 * self.len()) {
             let Self { places, epoch, changed, .. } = self;
             changed.sort_unstable();
             changed.dedup();
             changed.retain(|number| {
-                places.get(*number as usize).is_some_and(|place| place.epoch == *epoch)
+                let place = places.get(*number as usize).and_then(Option::as_ref);
+                place.is_some_and(|place| place.epoch == *epoch)
             });
         }
     }
@@ -256,7 +296,7 @@ impl<E: Entry> Entries<E> {
     /// Keeps the frame of an entry that is about to change, if the drain has yet to come to it.
     fn save(&mut self, number: u32) {
         let Self { places, cut: Some(cut), scratch, key_groups, .. } = self else { return };
-        let place = &mut places[number as usize];
+        let Some(place) = &mut places[number as usize] else { return };
         if !cut.awaits(number as usize, place.epoch) {
             return;
         }
@@ -317,8 +357,7 @@ impl<E: Entry> TrackedState for Entries<E> {
         let is_full = kind == SnapshotKind::Full || !self.is_tracking;
         let (walk, frames) = if is_full {
             // A full snapshot needs no tombstones.
-            let end = self.places.iter().next_back().map_or(0, |(last, _)| last + 1);
-            (Walk::Full { next: 0, end }, Frames::default())
+            (Walk::Full { next: 0, end: self.places.len() }, Frames::default())
         } else {
             (Walk::Changed(changed), gone)
         };
@@ -340,7 +379,7 @@ impl<E: Entry> TrackedState for Entries<E> {
                 return Ok(true);
             };
             into.spend(1);
-            let Some(place) = places.get_mut(number) else { continue };
+            let Some(place) = places.get_mut(number).and_then(Option::as_mut) else { continue };
             let before = cut.frames.bytes.len();
             let is_due = match cut.walk {
                 Walk::Changed(_) => place.epoch == cut.epoch,
@@ -364,15 +403,15 @@ impl<E: Entry> TrackedState for Entries<E> {
                     let entry = E::restored(key, read(value, &mut self.scratch)?);
                     let place = Place { entry, epoch: 0, is_stored: true };
                     if let Some(number) = self.loading.get(frame.key) {
-                        self.places[*number as usize] = place;
+                        *self.place(*number) = place;
                     } else {
-                        let number = self.places.insert(place) as u32;
+                        let number = self.put(place);
                         self.loading.insert(frame.key.to_vec(), number);
                     }
                 }
                 Payload::Tombstone => {
                     if let Some(number) = self.loading.remove(frame.key) {
-                        self.places.remove(number as usize);
+                        self.take(number);
                     }
                 }
                 Payload::NamespaceTombstone(_) => {

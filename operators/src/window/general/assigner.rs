@@ -21,6 +21,10 @@ pub trait Assigner<T>: Clone + Send + 'static {
     /// emitted as late ones are. Otherwise it vanishes unless it is late (SEMANTICS 5).
     const TELLS_GAPS: bool = false;
 
+    /// Whether each instant lies in exactly one window, whatever the record: then it is not asked
+    /// again while records stay in the window of the one before.
+    const BY_TIME: bool = false;
+
     /// Appends the windows that hold `record` at `at`; none where it falls into a gap.
     ///
     /// # Errors
@@ -42,6 +46,7 @@ pub trait Assigner<T>: Clone + Send + 'static {
 
 impl<T> Assigner<T> for Tumbling {
     const MERGES: bool = false;
+    const BY_TIME: bool = true;
 
     #[inline]
     fn assign(&mut self, at: Timestamp, _: &T, into: &mut Vec<Window>) -> Result<()> {
@@ -164,6 +169,7 @@ pub struct ByClock<A>(pub A);
 
 impl<T, A: Assigner<T>> Assigner<T> for ByClock<A> {
     const MERGES: bool = A::MERGES;
+    const BY_TIME: bool = A::BY_TIME;
     const TIME: Domain = Domain::Processing;
 
     #[inline]

@@ -22,21 +22,44 @@ where
     /// Whether anything goes by the wall clock.
     pub(super) const WANTS_CLOCK: bool = matches!(A::TIME, Domain::Processing) || R::WANTS_CLOCK;
 
-    /// What a window is found by: sessions change their bounds, so they are found by the key alone.
-    pub(super) fn hash(key: &K, window: Window) -> u64 {
-        if A::MERGES { stable_hash(key) } else { stable_hash(&(key, window)) }
+    /// What a window of a key with this hash is found by: sessions change their bounds, so they are
+    /// found by the key alone.
+    #[inline]
+    pub(super) fn hash(key_hash: u64, window: Window) -> u64 {
+        if A::MERGES {
+            return key_hash;
+        }
+        let (start, end) = (window.start.0 as u64, window.end.0 as u64);
+        stable_hash(&(key_hash ^ start ^ end.rotate_left(32)))
     }
 
     /// The slot that a record in `window` goes to, found, made or merged; `None` where it is too
-    /// late.
+    /// late. `first` was the first with its hash a little while ago, or is none.
     #[inline]
-    pub(super) fn slot_for(&mut self, key: &K, window: Window, at: Timestamp) -> Option<u32> {
-        let hash = Self::hash(key, window);
-        let found = if A::MERGES {
-            self.find_merging(hash, key, window, at)
-        } else {
-            let mut of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
-            of_key.find(|(_, slot)| slot.window == window).map(|(slot, _)| slot)
+    pub(super) fn slot_for(
+        &mut self,
+        (key_hash, key): (u64, &K),
+        window: Window,
+        first: u32,
+        at: Timestamp,
+    ) -> Option<u32> {
+        let hash = Self::hash(key_hash, window);
+        let found = match self.slots.get(first) {
+            Some(slot) if !A::MERGES && slot.window == window && slot.key == *key => Some(first),
+            // The only window of its key, as most often.
+            Some(slot) if A::MERGES && slot.is_alone() && slot.key == *key => {
+                let union = cover(slot.window, window);
+                if !touch(slot.window, window) {
+                    None
+                } else {
+                    if union != slot.window {
+                        self.grow(first, union, at);
+                    }
+                    Some(first)
+                }
+            }
+            _ if A::MERGES => self.find_merging(hash, key, window, at),
+            _ => self.find(hash, key, window),
         };
         if found.is_some() {
             return found;
@@ -49,9 +72,15 @@ where
         (!late).then(|| self.slots.insert(hash, key.clone(), window))
     }
 
+    #[inline(never)]
+    fn find(&self, hash: u64, key: &K, window: Window) -> Option<u32> {
+        let mut same_hash = self.slots.chain(hash);
+        same_hash.find(|(_, slot)| slot.window == window && slot.key == *key).map(|(slot, _)| slot)
+    }
+
     /// The window of the key that `window`, of a record at `at`, is part of after merging; `None`
     /// where there is nothing to merge with.
-    #[inline]
+    #[inline(never)]
     fn find_merging(&mut self, hash: u64, key: &K, window: Window, at: Timestamp) -> Option<u32> {
         let mut of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
         let (mut first, found) = of_key.find(|(_, slot)| touch(slot.window, window))?;
@@ -66,7 +95,14 @@ where
         if !self.merging.is_empty() {
             first = self.merge_into_earliest(first, at);
         }
-        let slot = self.slots.touch(first);
+        self.grow(first, union, at);
+        Some(first)
+    }
+
+    /// Gives a window new bounds, on behalf of a record at `at`.
+    #[inline]
+    fn grow(&mut self, slot: u32, union: Window, at: Timestamp) {
+        let slot = self.slots.touch(slot);
         slot.window = union;
         slot.timers[Domain::Event].clear();
         slot.timers[Domain::Processing].clear();
@@ -78,7 +114,6 @@ where
             timers: &mut slot.timers,
         };
         blame(&self.name, at, || self.trigger.on_merged(&mut slot.state.0, &mut context));
-        Some(first)
     }
 
     /// Merges `slot` and those in `merging`, on behalf of a record at `at`, into the earliest of
@@ -120,8 +155,13 @@ where
             self.contents.add(&mut entry.kept, at, record);
             self.trigger.on_record(at, record, &mut entry.state.0, &mut context)
         });
-        self.obey(verdict, slot, at, out);
-        self.set_alarm(slot, Domain::Event);
+        let sleeps = entry.sleeps(Domain::Event);
+        if verdict != Verdict::Continue {
+            self.obey(verdict, slot, at, out);
+        }
+        if !sleeps {
+            self.set_alarm(slot, Domain::Event);
+        }
         if Self::WANTS_CLOCK {
             self.set_alarm(slot, Domain::Processing);
         }
@@ -136,9 +176,6 @@ where
         at: Timestamp,
         out: &mut impl Collect<Fired<C::Output, T>>,
     ) {
-        if verdict == Verdict::Continue {
-            return;
-        }
         let entry = self.slots.touch(slot);
         if verdict.fires() && entry.kept.is_some() {
             let key_state = self.key_state.as_mut().expect("an operator is opened first");
@@ -211,7 +248,9 @@ where
             Domain::Event => self.trigger.on_event_time(time, state, &mut context),
             Domain::Processing => self.trigger.on_processing_time(time, state, &mut context),
         });
-        self.obey(verdict, slot, time, out);
+        if verdict != Verdict::Continue {
+            self.obey(verdict, slot, time, out);
+        }
         let entry = self.slots.untracked(slot);
         let cleanup = Self::cleanup(domain, entry.window, self.allowed_lateness);
         if cleanup == Some(time) {

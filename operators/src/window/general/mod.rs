@@ -27,6 +27,7 @@ mod evictor;
 mod firing;
 mod function;
 mod operator;
+mod records;
 mod sessions;
 mod slots;
 mod snapshot;
@@ -52,6 +53,7 @@ pub use triggers::{Continuous, Count, Delta, EndOfStream, EventTime, Never, Purg
 
 use crate::Aggregator;
 use crate::window::{LateRecords, Session, Window};
+use records::Group;
 use slots::Slots;
 use timers::{Each, WakeUps};
 
@@ -105,8 +107,10 @@ pub struct GeneralWindows<K: Key, T, F, A, R: Trigger<T>, E, C: Contents<K, T, E
     wake_ups: Each<WakeUps>,
     /// The results of the firing at hand; empty between firings, kept for its allocation.
     results: Vec<C::Output>,
-    /// The windows of the record at hand; empty between records, kept for its allocation.
-    assigned: Vec<Window>,
+    /// The records at hand.
+    group: Group<K>,
+    /// Where time alone tells the window, that of the record before.
+    last_window: Window,
     /// The windows that the record at hand merges; as above.
     merging: Vec<u32>,
     records: PhantomData<fn(T)>,
@@ -167,7 +171,8 @@ where
             key_state: None,
             wake_ups: Each::default(),
             results: Vec::new(),
-            assigned: Vec::new(),
+            group: Group::default(),
+            last_window: records::EMPTY,
             merging: Vec::new(),
             records: PhantomData,
         }

@@ -1,13 +1,12 @@
 //! The general window operator as a step of a chain.
 
-use tailwater_core::{Error, Key, Record, Result, Span, Timestamp};
+use tailwater_core::{Error, Key, Record, Result, Span, Stamped, Timestamp};
 use tailwater_state::keyed::{Domain, KeyedState};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, TrackedState};
 
 use super::slots::Slots;
 use super::{Assigner, Contents, Evictor, GeneralWindows, Trigger};
-use crate::blame::blame;
-use crate::window::{Fired, LateRecords};
+use crate::window::Fired;
 use crate::{Collect, Description, Operator, OperatorContext};
 
 /// Timers of the wall clock that fire between two looks of the task at what else there is to do.
@@ -87,48 +86,12 @@ where
 
     #[inline]
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<Self::Out>) {
-        if A::NEEDS_TIME && !at.is_some() {
-            return out.fail(Error::configuration(format!(
-                "operator `{}` got a record without a timestamp: give the source an \
-                 `.event_time(..)`, or use windows that need no time",
-                self.name
-            )));
-        }
-        let mut assigned = std::mem::take(&mut self.assigned);
-        let time = match A::TIME {
-            Domain::Event => at,
-            Domain::Processing => self.clock,
-        };
-        let (key, outcome) = blame(&self.name, at, || {
-            ((self.key_of)(&value), self.assigner.assign(time, &value, &mut assigned))
-        });
-        if let Err(error) = outcome {
-            return out.fail(Error::user(&self.name, at, error));
-        }
-        if A::TELLS_GAPS && assigned.is_empty() {
-            self.assigned = assigned;
-            return match self.late_records {
-                LateRecords::Drop => self.outside.add(1),
-                LateRecords::Emit => out.record(at, Fired::Late(value)),
-            };
-        }
-        let mut taken = false;
-        for &window in &assigned {
-            if let Some(slot) = self.slot_for(&key, window, at) {
-                taken = true;
-                self.add(slot, at, &value, out);
-            }
-        }
-        assigned.clear();
-        self.assigned = assigned;
-        // A record that falls between windows is not late for that alone (SEMANTICS 28).
-        let can_be_late = A::TIME == Domain::Event && A::NEEDS_TIME;
-        if !taken && can_be_late && at + self.allowed_lateness <= self.watermark {
-            match self.late_records {
-                LateRecords::Drop => self.late_dropped.add(1),
-                LateRecords::Emit => out.record(at, Fired::Late(value)),
-            }
-        }
+        self.take_in(&[Stamped { at, value }], out);
+    }
+
+    fn on_batch(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<Self::Out>) {
+        self.take_in(batch, out);
+        batch.clear();
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {

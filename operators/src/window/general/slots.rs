@@ -1,15 +1,14 @@
 //! The windows of one core: slots with stable numbers, found by the hash of what identifies them.
 
-use hashbrown::HashTable;
 use tailwater_core::{Key, Record, Timestamp, stable_hash};
 use tailwater_state::keyed::Domain;
-use tailwater_state::{Entries, Entry, StateContext};
+use tailwater_state::{Entries, Entry, StateContext, StateTable};
 
 use super::timers::{Each, TimerSet};
 use crate::window::Window;
 
-/// The end of a chain of slots.
-const NONE: u32 = u32::MAX;
+/// The end of a chain of slots: no slot.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// A window of a key.
 #[derive(Debug)]
@@ -29,9 +28,25 @@ pub(crate) struct Slot<K, C, S> {
     hash: u64,
     /// The next slot with the same hash.
     next: u32,
+    /// Whether the chain of its hash begins here.
+    is_first: bool,
 }
 
 impl<K, C, S> Slot<K, C, S> {
+    /// Whether there is no other with this hash.
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        self.is_first && self.next == NONE
+    }
+
+    /// Whether the window is woken before it has anything to do by a clock, as far as its timers
+    /// say.
+    #[inline]
+    pub fn sleeps(&self, domain: Domain) -> bool {
+        let timer = self.timers[domain].first();
+        self.wake_up[domain].is_some_and(|known| timer.is_none_or(|timer| known <= timer))
+    }
+
     /// The first thing to be done for the window by a clock; `cleanup` is when it is dropped, where
     /// that goes by this clock.
     #[inline]
@@ -71,7 +86,18 @@ impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
         let (event, processing) = timers;
         let timers = Each::new(event.into_iter().collect(), processing.into_iter().collect());
         let wake_up = Each::default();
-        Self { key, window, kept, state, timers, number, wake_up, hash: 0, next: NONE }
+        Self {
+            key,
+            window,
+            kept,
+            state,
+            timers,
+            number,
+            wake_up,
+            hash: 0,
+            next: NONE,
+            is_first: true,
+        }
     }
 }
 
@@ -80,21 +106,22 @@ impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
 pub(crate) struct Slots<K, C, S> {
     /// What is tracked of them; the rest follows from it.
     pub entries: Entries<Slot<K, C, S>>,
-    /// The first slot of each chain.
-    heads: HashTable<u32>,
+    /// The first slot of each chain, by hash. It follows from the entries: no checkpoint has it.
+    heads: StateTable<u64, u32>,
     next_number: u64,
 }
 
 impl<K, C, S> Default for Slots<K, C, S> {
     fn default() -> Self {
-        Self { entries: Entries::default(), heads: HashTable::new(), next_number: 0 }
+        Self { entries: Entries::default(), heads: StateTable::detached(), next_number: 0 }
     }
 }
 
 impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     /// Those of a core with this context: none yet.
     pub fn new(context: &StateContext) -> Self {
-        Self { entries: Entries::new(context), ..Self::default() }
+        let (entries, heads) = (Entries::new(context), StateTable::new(context));
+        Self { entries, heads, next_number: 0 }
     }
 
     /// A slot for a new window, with a number of its own.
@@ -111,6 +138,7 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
             wake_up: Each::default(),
             hash,
             next: NONE,
+            is_first: true,
         });
         self.link(slot);
         slot
@@ -129,14 +157,15 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     }
 
     /// Puts a slot at the head of the chain of its hash.
+    #[inline]
     fn link(&mut self, slot: u32) {
         assert!(slot != NONE, "the last number marks the end of a chain");
-        let Self { entries, heads, .. } = self;
-        let hash = hash_in(entries, slot);
-        if let Some(head) = heads.find_mut(hash, |&head| hash_in(entries, head) == hash) {
-            entries.untracked(slot).next = std::mem::replace(head, slot);
-        } else {
-            heads.insert_unique(hash, slot, |&head| hash_in(entries, head));
+        let entry = self.entries.untracked(slot);
+        let head = self.heads.get_or_insert_with(entry.hash, entry.hash, || NONE);
+        let next = std::mem::replace(head, slot);
+        entry.next = next;
+        if next != NONE {
+            self.entries.untracked(next).is_first = false;
         }
     }
 
@@ -149,21 +178,12 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     /// Takes a window out.
     pub fn remove(&mut self, slot: u32) -> Slot<K, C, S> {
         let Self { entries, heads, .. } = self;
-        let hash = hash_in(entries, slot);
         let removed = entries.remove(slot);
-        let same_hash =
-            |&head: &u32| head == slot || entries.get(head).is_some_and(|other| other.hash == hash);
-        match heads.find_entry(hash, same_hash) {
-            Ok(mut head) if *head.get() == slot => {
-                if removed.next == NONE {
-                    head.remove();
-                } else {
-                    *head.get_mut() = removed.next;
-                }
-            }
-            Ok(head) => {
-                let mut before = *head.get();
-                loop {
+        let hash = removed.hash;
+        match heads.get_mut(hash, &hash) {
+            Some(head) if *head != slot => {
+                let mut before = *head;
+                while before != NONE {
                     let other = entries.untracked(before);
                     if other.next == slot {
                         other.next = removed.next;
@@ -172,16 +192,17 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
                     before = other.next;
                 }
             }
-            Err(_) => unreachable!("every slot is in the chain of its hash"),
+            Some(head) if removed.next != NONE => {
+                *head = removed.next;
+                entries.untracked(removed.next).is_first = true;
+            }
+            // Where there is none, it found no memory, and the job fails.
+            _ => {
+                heads.remove(hash, &hash);
+            }
         }
         removed
     }
-}
-
-/// The hash of a slot that is there.
-#[inline]
-fn hash_in<K, C, S>(entries: &Entries<Slot<K, C, S>>, slot: u32) -> u64 {
-    entries.get(slot).expect("chains name slots that are there").hash
 }
 
 impl<K, C, S> Slots<K, C, S> {
@@ -193,12 +214,23 @@ impl<K, C, S> Slots<K, C, S> {
     /// The slots with this hash, newest first.
     #[inline]
     pub fn chain(&self, hash: u64) -> impl Iterator<Item = (u32, &Slot<K, C, S>)> {
-        let same_hash = |&head: &u32| hash_in(&self.entries, head) == hash;
-        let mut next = self.heads.find(hash, same_hash).copied().unwrap_or(NONE);
+        let mut next = self.first(hash).unwrap_or(NONE);
         std::iter::from_fn(move || {
             let slot = self.entries.get(next)?;
             Some((std::mem::replace(&mut next, slot.next), slot))
         })
+    }
+
+    /// Asks for what tells where the slots with this hash are; never waits.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.heads.prefetch(hash);
+    }
+
+    /// The first slot with this hash.
+    #[inline]
+    pub fn first(&self, hash: u64) -> Option<u32> {
+        self.heads.get(hash, &hash).copied()
     }
 
     /// The slot, to change what follows from the rest.

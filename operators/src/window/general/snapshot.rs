@@ -4,7 +4,7 @@
 //! A window is written whole: one that keeps a list of its records costs its whole list at each
 //! checkpoint before which it changed.
 
-use tailwater_core::{Key, Record, Result, Timestamp};
+use tailwater_core::{Key, Record, Result, Timestamp, stable_hash};
 use tailwater_state::keyed::{Domain, KeyedState as _};
 use tailwater_state::{SnapshotReader, SnapshotWriter};
 
@@ -42,7 +42,7 @@ where
             from.tracked("windows", &mut slots.entries)?;
             key_state.restore(from)
         })?;
-        self.slots.link_restored(Self::hash);
+        self.slots.link_restored(|key, window| Self::hash(stable_hash(key), window));
         let restored: Vec<u32> = self.slots.entries.iter().map(|(slot, _)| slot).collect();
         for slot in restored {
             self.set_alarm(slot, Domain::Event);

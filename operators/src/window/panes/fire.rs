@@ -38,7 +38,7 @@ where
                     self.firing = Some(Firing { window, cursor: Some(cursor) });
                     return;
                 }
-                if self.total.summing == Summing::Anew {
+                if self.total.summing == Summing::Blocks {
                     self.total.clear();
                 }
                 // The last window of all has no successor; the watermark cannot rise past it

@@ -49,7 +49,13 @@ impl Grid {
 
     /// Whether each window is a single pane.
     pub(in crate::window) fn is_single(&self) -> bool {
-        self.whole + i64::from(self.cut > 0) == 1
+        self.panes_of_a_window() == 1
+    }
+
+    /// How many panes a window has.
+    pub(in crate::window) fn panes_of_a_window(&self) -> i64 {
+        let (first, last) = self.panes(0);
+        last - first + 1
     }
 
     /// The pane that holds `at`.

@@ -63,9 +63,10 @@ where
             aggregator.add(accumulator, value);
             if total.holds(pane) {
                 let new = if table.len() > keys_before { NewInPane::Yes } else { NewInPane::No };
-                total.add((hash, key), value, new, aggregator);
+                total.add((hash, key.clone()), value, new, aggregator);
             }
         });
+        blame(&self.name, at, || total.refresh(pane, (hash, &key), panes, aggregator));
     }
 
     /// Fires one key of a window that has fired before, with everything in it (SEMANTICS 25).

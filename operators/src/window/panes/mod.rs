@@ -3,10 +3,11 @@
 //!
 //! Each slice of time has a small table of its own, and a record touches one slot of one of them. A
 //! window is a run of panes: one for tumbling windows; otherwise a running total that takes in the
-//! panes that enter and takes out those that leave, where the aggregate can subtract, and else the
-//! sum of its panes. The trigger is the default one of event time; sessions and other triggers are
-//! another operator's.
+//! panes that enter and takes out those that leave, where the aggregate can subtract, and else two
+//! sums of several panes that are kept. Neither costs more for longer windows. The trigger is the
+//! default one of event time; sessions and other triggers are another operator's.
 
+mod blocks;
 mod fire;
 pub(super) mod grid;
 pub(super) mod late;

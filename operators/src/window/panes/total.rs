@@ -4,6 +4,7 @@
 use tailwater_core::{Key, Record};
 use tailwater_state::{Pane, Panes, StateContext, StateTable};
 
+use super::blocks::Blocks;
 use super::grid::Grid;
 use crate::Aggregator;
 
@@ -17,8 +18,8 @@ pub(super) enum Summing {
     Single,
     /// The sum is kept; panes enter it and leave it.
     Running,
-    /// The aggregate cannot subtract: all panes are summed for each window.
-    Anew,
+    /// The aggregate cannot subtract: sums of several panes are kept, of which two make a window.
+    Blocks,
 }
 
 /// The sum of the panes from `first` to `last`; of none when `last` is below `first`.
@@ -27,6 +28,7 @@ pub(super) struct Total<K, A> {
     pub(super) table: StateTable<K, Share<A>>,
     pub(super) first: i64,
     pub(super) last: i64,
+    blocks: Blocks<K, A>,
 }
 
 /// A key's part of the total.
@@ -34,6 +36,32 @@ pub(super) struct Share<A> {
     pub(super) accumulator: A,
     /// How many panes it comes from; a key in none leaves the total.
     panes: u32,
+}
+
+impl<A> Share<A> {
+    /// That of no panes.
+    pub(super) fn of<T, G: Aggregator<T, Accumulator = A>>(aggregator: &G) -> Self {
+        Self { accumulator: aggregator.create(), panes: 0 }
+    }
+}
+
+/// Calls `each` with `into` for each key of `from` that has its slot in `into` asked for in time;
+/// until it says `false`.
+pub(super) fn for_each_key<K: Key, V, W>(
+    from: &StateTable<K, V>,
+    into: &mut StateTable<K, W>,
+    mut each: impl FnMut(&mut StateTable<K, W>, u64, &K, &V) -> bool,
+) -> bool {
+    // Keys come in the order of their hashes: a small table would be filled from one end.
+    into.reserve(from.len());
+    let mut ahead = from.iter();
+    ahead.by_ref().take(AHEAD).for_each(|(hash, ..)| into.prefetch(hash));
+    from.iter().all(|(hash, key, value)| {
+        if let Some((hash, ..)) = ahead.next() {
+            into.prefetch(hash);
+        }
+        each(into, hash, key, value)
+    })
 }
 
 impl<K: Key, A: Record> Total<K, A> {
@@ -46,15 +74,17 @@ impl<K: Key, A: Record> Total<K, A> {
         } else if aggregator.subtract(&mut aggregator.create(), &aggregator.create()) {
             Summing::Running
         } else {
-            Summing::Anew
+            Summing::Blocks
         };
-        Self { summing, table: StateTable::default(), first: 0, last: -1 }
+        let blocks = Blocks::new(grid.panes_of_a_window());
+        Self { summing, table: StateTable::default(), first: 0, last: -1, blocks }
     }
 
     /// Takes memory from the budget of a core from now on. What a total holds is in no snapshot: it
     /// follows from the panes.
     pub(super) fn open(&mut self, context: &StateContext) {
         self.table = StateTable::new(context);
+        self.blocks.open(context);
     }
 
     #[inline]
@@ -77,8 +107,11 @@ impl<K: Key, A: Record> Total<K, A> {
     ) where
         G: Aggregator<T, Accumulator = A>,
     {
-        let overlaps = self.summing == Summing::Running && self.holds(first);
-        if !overlaps || !self.take_out_before(first, panes, aggregator) {
+        if self.summing == Summing::Blocks {
+            self.blocks.sum((first, last), panes, aggregator, &mut self.table);
+            return;
+        }
+        if !self.holds(first) || !self.take_out_before(first, panes, aggregator) {
             self.clear();
             self.take_in(panes.range(first, last), aggregator);
         } else if self.last < last {
@@ -103,6 +136,9 @@ impl<K: Key, A: Record> Total<K, A> {
     where
         G: Aggregator<T, Accumulator = A>,
     {
+        if panes.all().last().is_none_or(|newest| newest.ordinal <= pane) {
+            self.blocks.reset();
+        }
         if self.last < self.first || pane < self.first {
             return;
         }
@@ -119,19 +155,12 @@ impl<K: Key, A: Record> Total<K, A> {
         G: Aggregator<T, Accumulator = A>,
     {
         for pane in entering {
-            let mut ahead = pane.table.iter();
-            ahead.by_ref().take(AHEAD).for_each(|(hash, ..)| self.table.prefetch(hash));
-            for (hash, key, accumulator) in pane.table.iter() {
-                if let Some((hash, ..)) = ahead.next() {
-                    self.table.prefetch(hash);
-                }
-                let share = self.table.get_or_insert_with(hash, key.clone(), || Share {
-                    accumulator: aggregator.create(),
-                    panes: 0,
-                });
+            for_each_key(&pane.table, &mut self.table, |total, hash, key, accumulator| {
+                let share = total.get_or_insert_with(hash, key.clone(), || Share::of(aggregator));
                 aggregator.merge(&mut share.accumulator, accumulator);
                 share.panes += 1;
-            }
+                true
+            });
         }
     }
 
@@ -139,21 +168,31 @@ impl<K: Key, A: Record> Total<K, A> {
     where
         G: Aggregator<T, Accumulator = A>,
     {
-        let mut ahead = leaving.table.iter();
-        ahead.by_ref().take(AHEAD).for_each(|(hash, ..)| self.table.prefetch(hash));
-        for (hash, key, accumulator) in leaving.table.iter() {
-            if let Some((hash, ..)) = ahead.next() {
-                self.table.prefetch(hash);
-            }
-            let Some(share) = self.table.get_mut(hash, key) else { return false };
+        for_each_key(&leaving.table, &mut self.table, |total, hash, key, accumulator| {
+            let Some(share) = total.get_mut(hash, key) else { return false };
             share.panes -= 1;
             if share.panes == 0 {
-                self.table.remove(hash, key);
-            } else if !aggregator.subtract(&mut share.accumulator, accumulator) {
-                return false;
+                total.remove(hash, key);
+                return true;
             }
+            aggregator.subtract(&mut share.accumulator, accumulator)
+        })
+    }
+
+    /// Follows a late record of a key, after it came into `pane`, where sums of several panes are
+    /// kept.
+    pub(super) fn refresh<T, G>(
+        &mut self,
+        pane: i64,
+        hashed: (u64, &K),
+        panes: &Panes<K, A>,
+        aggregator: &G,
+    ) where
+        G: Aggregator<T, Accumulator = A>,
+    {
+        if self.summing == Summing::Blocks {
+            self.blocks.refresh(pane, hashed, panes, aggregator);
         }
-        true
     }
 
     /// Follows a record that came into a pane of this total.
@@ -166,9 +205,7 @@ impl<K: Key, A: Record> Total<K, A> {
     ) where
         G: Aggregator<T, Accumulator = A>,
     {
-        let share = self
-            .table
-            .get_or_insert_with(hash, key, || Share { accumulator: aggregator.create(), panes: 0 });
+        let share = self.table.get_or_insert_with(hash, key, || Share::of(aggregator));
         share.panes += u32::from(new_in_pane == NewInPane::Yes);
         aggregator.add(&mut share.accumulator, record);
     }
