@@ -1,4 +1,4 @@
-//! How records come in: the keys and windows of a group of them first, then where those windows lie,
+//! How records come in: keys and windows of a group of them first, then where those windows lie,
 //! then one record after the other. So the misses of a group are waited for together.
 
 use tailwater_core::{Error, Key, Record, Result, Stamped, Timestamp, stable_hash};
