@@ -40,6 +40,7 @@
 // `#[record]` writes paths that start at `::tailwater`; inside this crate they must lead here.
 extern crate self as tailwater;
 
+mod async_io;
 mod checkpoint_options;
 mod connected;
 pub mod embed;
@@ -114,6 +115,8 @@ pub use {rkyv, serde};
 /// The pages of `docs/` whose code is compiled and run with the tests.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../docs/async.md")]
+    struct Async;
     #[doc = include_str!("../docs/embedding.md")]
     struct Embedding;
     #[doc = include_str!("../docs/joins.md")]

@@ -7,11 +7,12 @@ pub use crate::{
     pairs, record,
 };
 pub use tailwater_connectors::{
-    Calendar, Files, OnError, Roll, collect, counting, from_splits, from_vec, stdout,
+    Calendar, Files, OnError, Pool, Roll, collect, counting, from_splits, from_vec, stdout,
 };
 pub use tailwater_operators::aggregates::{
     count, distinct, max, mean, min, ohlcv, quantile, sum, top_n, vwap,
 };
+pub use tailwater_operators::async_io::{Async, Enriched, LookUp, Retries};
 pub use tailwater_operators::join::{AsOf, Interval, Joined, Matched};
 pub use tailwater_operators::window::general::{
     Bars, Continuous, ContinuousProcessing, Count, CountEvictor, Cumulative, Delta, DeltaEvictor,

@@ -17,7 +17,6 @@ const NOT_BUILT: &[(u32, u32, &str)] = &[
     (42, 42, "a departure: merged windows cannot be over, so there is nothing to refuse"),
     (65, 65, "operators have no union list state; only sources do, and these end together"),
     (66, 66, "checkpoints are aligned"),
-    (71, 72, "there is no asynchronous I/O yet"),
     (82, 83, "there are no savepoints"),
     (91, 97, "there are no patterns yet"),
 ];

@@ -11,6 +11,7 @@ mod doorbell;
 pub mod file;
 pub mod market;
 pub mod memory;
+mod pool;
 pub mod sink;
 #[cfg(test)]
 mod testing;
@@ -19,6 +20,7 @@ pub use calendar::Calendar;
 pub use file::{Files, OnError, Paths, Roll};
 pub use market::Trade;
 pub use memory::{from_splits, from_vec};
+pub use pool::{Pool, PoolCall};
 pub use sink::{
     Collected, CommittedLength, Counting, KeyedRows, KeyedTable, Stdout, TwoPhase, collect,
     counting, keyed_table, stdout, two_phase,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use tailwater_core::{Error, Result, Stamped, Timestamp};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter};
 
-use crate::{Collect, Description, Operator, OperatorContext};
+use crate::{Backlog, Collect, Description, Operator, OperatorContext};
 
 /// The empty chain: what comes in goes out.
 pub struct Identity<T>(PhantomData<fn(T) -> T>);
@@ -81,7 +81,8 @@ impl<B: Operator, C: Collect<B::Out>> Collect<B::In> for Link<'_, B, C> {
 
     #[inline]
     fn has_room(&self) -> bool {
-        self.out.has_room() && !self.next.is_pending()
+        let takes_more = !self.next.is_pending() && self.next.backlog() < Backlog::Full;
+        self.out.has_room() && takes_more
     }
 
     fn fail(&mut self, error: Error) {
@@ -167,6 +168,20 @@ where
 
     fn wants_clock(&self) -> bool {
         self.first.wants_clock() || self.second.wants_clock()
+    }
+
+    #[inline(always)]
+    fn backlog(&self) -> Backlog {
+        self.first.backlog().max(self.second.backlog())
+    }
+
+    /// What the first emits must not come to the second in the middle of its work.
+    fn go_on(&mut self, now: Timestamp, out: &mut impl Collect<B::Out>) -> bool {
+        let mut worked = self.second.backlog() > Backlog::Empty && self.second.go_on(now, out);
+        if self.first.backlog() > Backlog::Empty && !self.second.is_pending() {
+            worked |= self.first.go_on(now, &mut Link { next: &mut self.second, out });
+        }
+        worked
     }
 
     /// The second is asked when the first, and what it emitted, is done.

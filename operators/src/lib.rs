@@ -8,6 +8,7 @@
 
 pub mod aggregate;
 pub mod aggregates;
+pub mod async_io;
 pub mod blame;
 pub mod chain;
 pub mod in_order;
@@ -24,7 +25,7 @@ pub mod window;
 
 pub use aggregate::{Aggregate, Aggregator, IntoAggregator};
 pub use chain::{Identity, Then};
-pub use operator::{Collect, Description, Operator, OperatorContext, RuntimeMode};
+pub use operator::{Backlog, Collect, Description, Operator, OperatorContext, RuntimeMode};
 pub use process::{
     BroadcastContext, BroadcastOperator, BroadcastProcess, CoProcess, Context, Process,
     ProcessEach, ProcessOperator, UnkeyedBroadcastOperator, UnkeyedBroadcastProcess,

@@ -3,6 +3,8 @@
 use tailwater_core::{Counters, Error, KeyGroups, Result, Stamped, Timestamp};
 use tailwater_state::{Budget, Drain, SnapshotReader, SnapshotWriter, StateContext};
 
+use crate::Waker;
+
 /// One step of a chain. Each core has its own instance; the engine calls it from one thread only.
 ///
 /// The life of an instance: `open`, perhaps `restore`, then records, watermarks and barriers in any
@@ -79,7 +81,8 @@ pub trait Operator: Send + 'static {
         let _ = out;
     }
 
-    /// The input has ended; the watermark [`Timestamp::MAX`] came before. Emits what is left.
+    /// The input has ended; the watermark [`Timestamp::MAX`] came before, and nothing is held back
+    /// any more. Emits what is left.
     fn on_end(&mut self, out: &mut impl Collect<Self::Out>) {
         let _ = out;
     }
@@ -94,6 +97,24 @@ pub trait Operator: Send + 'static {
 
     /// Whether [`on_clock`](Operator::on_clock) is to be called. Asked once, after `open`.
     fn wants_clock(&self) -> bool {
+        false
+    }
+
+    /// Whether it holds work back that waits for the world outside. A task asks in each step; where
+    /// the answer is always the same, the compiler leaves the question out.
+    #[inline(always)]
+    fn backlog(&self) -> Backlog {
+        Backlog::Empty
+    }
+
+    /// Goes on with what is held back, once a round, at `now` of the wall clock; whether there was
+    /// something to do. Called where the [backlog](Operator::backlog) is not empty, between any two
+    /// other calls, also while the operator before is in the middle of its work. A bounded piece of
+    /// work, for as long as `out` has room. The operator must
+    /// [want the clock](Operator::wants_clock).
+    #[inline]
+    fn go_on(&mut self, now: Timestamp, out: &mut impl Collect<Self::Out>) -> bool {
+        let _ = (now, out);
         false
     }
 
@@ -165,6 +186,18 @@ pub trait Collect<T> {
     fn fail(&mut self, error: Error);
 }
 
+/// How much an operator holds back that waits for the world outside. It goes into snapshots: a
+/// barrier does not wait for it. The end of the input does, and so does a change to idleness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backlog {
+    /// Nothing.
+    Empty,
+    /// Something; more input may come.
+    Open,
+    /// So much that no more input is to come.
+    Full,
+}
+
 /// What an instance is told when it is opened.
 #[derive(Clone, Debug)]
 pub struct OperatorContext {
@@ -180,6 +213,8 @@ pub struct OperatorContext {
     pub state: StateContext,
     /// How the job is run: [`RuntimeMode::Streaming`] or [`RuntimeMode::Batch`].
     pub mode: RuntimeMode,
+    /// Wakes the core when the world outside has something for an operator.
+    pub waker: Waker,
 }
 
 /// How a job is run: as an endless stream, or as work on input that ends.
@@ -222,6 +257,7 @@ impl OperatorContext {
             counters: Counters::default(),
             state: StateContext::new(KeyGroups::default_for(1), Budget::unlimited()),
             mode: RuntimeMode::Streaming,
+            waker: Waker::none(),
         }
     }
 }

@@ -34,7 +34,7 @@ use tailwater_state::{
     Chunk, Drain, MemorySnapshot, SnapshotKind, SnapshotParts, SnapshotReader, SnapshotWriter,
 };
 
-use crate::{Collect, Operator, OperatorContext};
+use crate::{Backlog, Collect, Operator, OperatorContext};
 
 pub use keyed::KeyedHarness;
 pub use recovery::check_rescaling;
@@ -129,6 +129,8 @@ pub struct Harness<O: Operator> {
     snapshots: MemorySnapshot,
     /// Whether pending work that need not be finished is left for [`go_on`](Harness::go_on).
     in_pieces: bool,
+    /// The clock as it was told last.
+    now: Timestamp,
 }
 
 impl<O: Operator> Harness<O> {
@@ -153,7 +155,8 @@ impl<O: Operator> Harness<O> {
         let output =
             Output { elements: Vec::new(), error: None, room, refused_last: Cell::new(false) };
         let snapshots = MemorySnapshot::new(1);
-        Ok(Self { operator, context, output, snapshots, in_pieces: false })
+        let now = Timestamp::MIN;
+        Ok(Self { operator, context, output, snapshots, in_pieces: false, now })
     }
 
     /// Pushes one record.
@@ -193,11 +196,34 @@ impl<O: Operator> Harness<O> {
     }
 
     /// Tells the operator the wall clock's time, as a task does once a round: processing time. An
-    /// operator with more to do than fits a round wants to hear it again.
+    /// operator with more to do than fits a round wants to hear it again; one that waits for the
+    /// world outside sees what has come of it.
     pub fn clock(&mut self, now: Timestamp) {
+        self.now = now;
         if self.output.error.is_none() && self.operator.wants_clock() {
+            self.go_on_with_backlog();
             self.operator.on_clock(now, &mut self.output);
             self.finish_pending();
+        }
+    }
+
+    fn go_on_with_backlog(&mut self) -> bool {
+        let worked = self.operator.backlog() > Backlog::Empty
+            && self.operator.go_on(self.now, &mut self.output);
+        self.finish_pending();
+        worked
+    }
+
+    /// Nothing that is held back is left at the end.
+    fn finish_backlog(&mut self) {
+        let mut fruitless = 0;
+        while self.operator.backlog() > Backlog::Empty && self.output.error.is_none() {
+            fruitless = if self.go_on_with_backlog() { 0 } else { fruitless + 1 };
+            assert!(
+                fruitless <= FRUITLESS_RESUMES_MAX,
+                "the operator waits for something at the end of its input: let it happen, or move \
+                 the clock, before the end"
+            );
         }
     }
 
@@ -218,6 +244,7 @@ impl<O: Operator> Harness<O> {
                     return;
                 }
                 if control == Control::End {
+                    self.finish_backlog();
                     self.operator.on_end(&mut self.output);
                     self.finish_pending();
                 }

@@ -66,6 +66,22 @@ impl<T> Inbox<T> {
     }
 }
 
+impl<T> Inbox<T> {
+    /// Takes control elements before which no record stands, until there is one to hand on.
+    fn take_controls(&mut self, step: &Step) {
+        let mut none = Vec::new();
+        for channel in 0..self.receivers.len() {
+            // A limit of no records: only control elements whose turn it is.
+            while self.ready.is_empty()
+                && !self.alignment.is_blocked(channel)
+                && let Polled::Control(control) = self.receivers[channel].poll(0, &mut none)
+            {
+                self.on_control(channel, control, step.now_ns);
+            }
+        }
+    }
+}
+
 /// Queues what a merge lets through, in order.
 pub(super) fn queue(ready: &mut VecDeque<Control>, merged: Merged) {
     if merged.active {
@@ -116,19 +132,19 @@ impl<T> Input<T> for Inbox<T> {
     }
 
     fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {
-        let mut none = Vec::new();
-        for channel in 0..self.receivers.len() {
-            // A limit of no records: only control elements whose turn it is.
-            while self.ready.is_empty()
-                && !self.alignment.is_blocked(channel)
-                && let Polled::Control(control) = self.receivers[channel].poll(0, &mut none)
-            {
-                self.on_control(channel, control, step.now_ns);
-            }
-        }
+        self.take_controls(step);
         let Some(Control::Barrier(barrier)) = self.ready.front().copied() else { return Ok(None) };
         self.ready.pop_front();
         Ok(Some(barrier))
+    }
+
+    fn poll_control(&mut self, step: &Step) -> Result<Option<Control>> {
+        self.take_controls(step);
+        if self.ready.is_empty() && self.open == 0 && !self.ended {
+            self.ended = true;
+            return Ok(Some(Control::End));
+        }
+        Ok(self.ready.pop_front())
     }
 
     fn on_blocked(&mut self, _: &Step) {}

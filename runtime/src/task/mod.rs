@@ -142,6 +142,7 @@ impl TaskContext {
             counters: self.counters.clone(),
             state: self.state.clone(),
             mode: self.mode,
+            waker: self.waker.clone(),
         }
     }
 }
@@ -165,6 +166,16 @@ pub trait Input<T> {
     /// # Errors
     /// When the input cannot be read on.
     fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {
+        let _ = step;
+        Ok(None)
+    }
+
+    /// The control element before which no record stands: asked while the chain holds back as much
+    /// as it may, and takes no records.
+    ///
+    /// # Errors
+    /// When the input cannot be read on.
+    fn poll_control(&mut self, step: &Step) -> Result<Option<ControlElement>> {
         let _ = step;
         Ok(None)
     }

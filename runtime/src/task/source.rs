@@ -174,6 +174,17 @@ where
         Control::Watermark(Timestamp::MAX)
     }
 
+    /// The barrier that is due. Every source sends every barrier: where one skipped what another
+    /// sent, tasks that align channels of both would wait for each other.
+    fn due_barrier(&mut self, step: &Step) -> Option<Barrier> {
+        if step.barrier <= self.barrier {
+            return None;
+        }
+        self.barrier += 1;
+        self.read_since_barrier = false;
+        Some(Barrier { checkpoint: self.barrier })
+    }
+
     /// The marker that is due: stamped with the moment at which it should have left.
     fn due_marker(&mut self, step: &Step) -> Option<Marker> {
         if self.marker_interval_ns == 0 || step.now_ns < self.marker.sent_ns {
@@ -209,12 +220,9 @@ where
         if self.ended {
             return Ok(Event::Empty);
         }
-        if step.barrier > self.barrier && self.read_since_barrier {
-            // Every source sends every barrier: where one skipped what another sent, tasks that
-            // align channels of both would wait for each other.
-            self.barrier += 1;
-            self.read_since_barrier = false;
-            let barrier = Barrier { checkpoint: self.barrier };
+        if self.read_since_barrier
+            && let Some(barrier) = self.due_barrier(step)
+        {
             return Ok(Event::Control(Control::Barrier(barrier)));
         }
         if step.mode == Mode::Draining || self.is_drained {
@@ -254,6 +262,15 @@ where
             }
         }
         Ok(self.ready.pop_front().map_or(Event::Empty, Event::Control))
+    }
+
+    fn poll_control(&mut self, step: &Step) -> Result<Option<Control>> {
+        if let Some(control) = self.ready.pop_front() {
+            return Ok(Some(control));
+        }
+        let stands_first = self.held.is_empty() && !self.ended;
+        let barrier = if stands_first { self.due_barrier(step) } else { None };
+        Ok(barrier.map(Control::Barrier))
     }
 
     fn on_blocked(&mut self, step: &Step) {

@@ -4,14 +4,15 @@
 //! barrier -> before_barrier, finish what must be -> snapshot -> barrier onward -> records again
 //!                                                     '-> a bounded drain in each step -> chunks
 //!         drained, and the sink's transaction prepared -> acknowledged
-//! end     -> output flushed -> done; with checkpoints: it stays, takes its part in each, and is
-//!            done when the last one is complete and committed (SEMANTICS 79)
+//! end     -> the chain holds nothing back -> output flushed -> done; with checkpoints: it stays,
+//!            takes its part in each, and is done when the last one is complete and committed
+//!            (SEMANTICS 79)
 //! ```
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_core::{Clock, Control, Counter, Fault, Result, Stamped, fault};
-use tailwater_operators::{Operator, OperatorContext};
+use tailwater_core::{Clock, Control, Counter, Fault, Result, Stamped, Timestamp, fault};
+use tailwater_operators::{Backlog, Operator, OperatorContext};
 use tailwater_state::{Budget, SnapshotWriter};
 
 use super::handover::Handover;
@@ -37,13 +38,19 @@ struct Stage<C: Operator, O> {
     handover: Option<Handover>,
     /// A barrier that waits until nothing must be finished, and what it has cost so far.
     barrier: Option<(u64, TaskStats)>,
+    /// The input is idle, and that is not said yet: what the chain holds back goes before it.
+    idle_waits: bool,
 }
 
 /// Where a stage is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     /// Takes input.
     Running,
+    /// The input has ended; the chain is told when it holds nothing back.
+    Ending,
+    /// The chain knows, and hands on what that made it emit.
+    Draining,
     /// The chain has ended; the output hands over what is left.
     Closing,
     /// Nothing is left.
@@ -63,14 +70,65 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 self.barrier = Some((barrier.checkpoint, stats));
                 Ok(())
             }
-            Control::Idle | Control::Active | Control::Marker(_) => self.output.control(control),
-            Control::End => {
-                self.chain.on_end(&mut self.output);
-                self.output.control(Control::End)?;
-                self.life = Life::Closing;
+            // Behind it, those that read the output wait for nothing that is held back here.
+            Control::Idle if self.chain.backlog() > Backlog::Empty => {
+                self.idle_waits = true;
                 Ok(())
             }
+            Control::Active if std::mem::take(&mut self.idle_waits) => Ok(()),
+            Control::Idle | Control::Active | Control::Marker(_) => self.output.control(control),
+            Control::End => {
+                self.life = Life::Ending;
+                self.on_end()
+            }
         }
+    }
+
+    /// Goes on with the end of the input, as far as the chain holds nothing back.
+    fn on_end(&mut self) -> Result<()> {
+        if self.life == Life::Ending && self.chain.backlog() == Backlog::Empty {
+            self.chain.on_end(&mut self.output);
+            self.life = Life::Draining;
+        }
+        if self.life == Life::Draining && self.chain.backlog() == Backlog::Empty {
+            self.output.control(Control::End)?;
+            self.life = Life::Closing;
+        }
+        Ok(())
+    }
+
+    /// Lets the chain go on with what it holds back, and do what the time asks for. Whether there
+    /// was something that it held back.
+    fn on_time(&mut self, now: Timestamp) -> Result<bool> {
+        let worked =
+            self.chain.backlog() > Backlog::Empty && self.chain.go_on(now, &mut self.output);
+        if self.idle_waits && self.chain.backlog() == Backlog::Empty {
+            self.idle_waits = false;
+            self.output.control(Control::Idle)?;
+        }
+        if self.life == Life::Running && !self.chain.must_finish() {
+            self.chain.on_clock(now, &mut self.output);
+        }
+        Ok(worked)
+    }
+
+    /// The barrier that is to be taken before anything else, if there is one: what the chain is in
+    /// the middle of, or holds back at the end, does not keep it.
+    fn poll_barrier(&mut self, step: &Step) -> Result<()> {
+        if self.barrier.is_some() {
+            return Ok(());
+        }
+        if self.life > Life::Running {
+            // No input is left that could bring it. Each is taken, as sources do.
+            let due = self.handover.as_ref().filter(|handover| step.barrier > handover.taken);
+            self.barrier = due.map(|handover| (handover.taken + 1, TaskStats::default()));
+            return Ok(());
+        }
+        if self.chain.is_pending() && !self.chain.must_finish() {
+            let barrier = self.input.poll_barrier(step)?;
+            barrier.map_or(Ok(()), |barrier| self.on_control(Control::Barrier(barrier)))?;
+        }
+        Ok(())
     }
 
     /// Goes on with a barrier: lets the chain emit what it will not keep, then takes the snapshot
@@ -80,7 +138,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
             return self.output.control(barrier(checkpoint));
         };
         let began_ns = handover.now_ns();
-        if self.life == Life::Running {
+        if self.life < Life::Closing {
             self.chain.before_barrier(&mut self.output);
             if self.chain.must_finish() && !fault(Fault::ForgetPendingAtBarrier) {
                 stats.pause_ns += handover.now_ns().saturating_sub(began_ns);
@@ -105,13 +163,15 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
         let mut budget = step.budget.saturating_mul(self.input.budgets());
         // Before the input: what comes in this round is dated by this round's clock.
         if let Some(clock) = &self.clock
-            && self.life == Life::Running
-            && !self.chain.must_finish()
+            && self.life < Life::Closing
             && self.output.has_room()
         {
-            self.chain.on_clock(clock.wall(), &mut self.output);
+            let now = clock.wall();
+            if self.on_time(now)? {
+                progress = Progress::Worked;
+            }
         }
-        while budget > 0 && self.life == Life::Running {
+        while budget > 0 && self.life < Life::Closing {
             if !self.output.has_room() {
                 self.output.flush()?;
                 if !self.output.has_room() {
@@ -119,16 +179,26 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                     return Ok(progress.max(Progress::Blocked));
                 }
             }
-            if self.chain.is_pending() && !self.chain.must_finish() && self.barrier.is_none() {
-                let barrier = self.input.poll_barrier(step)?;
-                barrier.map_or(Ok(()), |barrier| self.on_control(Control::Barrier(barrier)))?;
-            }
+            self.poll_barrier(step)?;
             if !self.chain.must_finish()
                 && let Some((checkpoint, stats)) = self.barrier.take()
             {
                 self.on_barrier(checkpoint, stats)?;
                 progress = Progress::Worked;
                 continue;
+            }
+            if self.chain.backlog() == Backlog::Full {
+                if !self.chain.is_pending()
+                    && let Some(control) = self.input.poll_control(step)?
+                {
+                    self.on_control(control)?;
+                    progress = Progress::Worked;
+                    continue;
+                }
+                // What is behind that may have work left, what is before it cannot go on.
+                self.chain.resume(&mut self.output);
+                self.input.on_blocked(step);
+                break;
             }
             if self.chain.is_pending() {
                 self.chain.resume(&mut self.output);
@@ -138,6 +208,10 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                     break;
                 }
                 continue;
+            }
+            if self.life > Life::Running {
+                self.on_end()?;
+                break;
             }
             match self.input.poll(step, budget.min(self.batch_max), &mut self.batch)? {
                 Event::Empty => break,
@@ -300,6 +374,7 @@ where
             budget: context.state.budget.clone(),
             handover,
             barrier: None,
+            idle_waits: false,
         })))
     }
 }
