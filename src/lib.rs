@@ -125,6 +125,8 @@ mod pages {
     struct Latency;
     #[doc = include_str!("../docs/time.md")]
     struct Time;
+    #[doc = include_str!("../docs/determinism.md")]
+    struct Determinism;
     #[doc = include_str!("../docs/batch.md")]
     struct Batch;
     #[doc = include_str!("../docs/state.md")]

@@ -1,4 +1,5 @@
-//! The options of a command line that say whether a job runs as a stream or as a batch.
+//! The options of a command line that say whether a job runs as a stream or as a batch, and in
+//! which order it takes its records.
 
 use std::path::PathBuf;
 
@@ -26,6 +27,11 @@ pub struct ModeOptions {
     /// Where those files go [default: the machine's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub sort_directory: Option<PathBuf>,
+    /// Merge the inputs of each operator by event time, source and sequence, so that results do not
+    /// depend on the number of cores or on scheduling; costs throughput, and memory for what waits
+    /// for the watermark
+    #[arg(long, conflicts_with = "batch", help_heading = "Order")]
+    pub deterministic: bool,
 }
 
 impl ModeOptions {
@@ -33,6 +39,6 @@ impl ModeOptions {
     pub fn apply(self, local: Local) -> Local {
         let mode = if self.batch { RuntimeMode::Batch } else { self.runtime_mode };
         let sort = SortOptions { memory: self.sort_memory, directory: self.sort_directory };
-        Local { mode, sort, ..local }
+        Local { mode, sort, deterministic: self.deterministic, ..local }
     }
 }

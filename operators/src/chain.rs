@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use tailwater_core::{Error, Result, Stamped, Timestamp};
+use tailwater_core::{Error, Key, Result, Stamped, Timestamp};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter};
 
 use crate::{Backlog, Collect, Description, Operator, OperatorContext};
@@ -77,6 +77,16 @@ impl<B: Operator, C: Collect<B::Out>> Collect<B::In> for Link<'_, B, C> {
     #[inline]
     fn watermark(&mut self, watermark: Timestamp) {
         self.next.on_watermark(watermark, self.out);
+    }
+
+    #[inline(always)]
+    fn fires<K: Key>(&mut self, at: Timestamp, key: &K) {
+        self.out.fires(at, key);
+    }
+
+    #[inline(always)]
+    fn retimes(&mut self, passed: Timestamp) {
+        self.out.retimes(passed);
     }
 
     #[inline]

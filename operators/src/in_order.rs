@@ -118,6 +118,7 @@ where
         loop {
             let (leaving, records) = &mut self.leaving;
             while let Some(record) = records.pop() {
+                out.fires(*leaving, &());
                 out.record(*leaving, record);
                 if !out.has_room() {
                     return;

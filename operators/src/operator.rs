@@ -1,6 +1,6 @@
 //! The two traits that every chain is made of: an operator, and where its output goes.
 
-use tailwater_core::{Counters, Error, KeyGroups, Result, Stamped, Timestamp};
+use tailwater_core::{Counters, Error, Key, KeyGroups, Result, Stamped, Timestamp};
 use tailwater_state::{Budget, Drain, SnapshotReader, SnapshotWriter, StateContext};
 
 use crate::Waker;
@@ -178,6 +178,21 @@ pub trait Collect<T> {
     /// Takes a watermark, after all the records that were emitted because of it.
     fn watermark(&mut self, watermark: Timestamp);
 
+    /// What is emitted next comes from event time having reached `at` for `key`, and not from the
+    /// record that was taken last. Keyed operators say so before each firing; only a deterministic
+    /// merge wants to know.
+    #[inline(always)]
+    fn fires<K: Key>(&mut self, at: Timestamp, key: &K) {
+        let _ = (at, key);
+    }
+
+    /// What is emitted next has times of another scale than the record that it comes from, and
+    /// those up to `passed` have passed. Only a deterministic merge wants to know.
+    #[inline(always)]
+    fn retimes(&mut self, passed: Timestamp) {
+        let _ = passed;
+    }
+
     /// Whether an operator that has much to emit may go on. Output is never refused: a single
     /// record's results always fit.
     fn has_room(&self) -> bool;
@@ -215,6 +230,9 @@ pub struct OperatorContext {
     pub mode: RuntimeMode,
     /// Wakes the core when the world outside has something for an operator.
     pub waker: Waker,
+    /// Whether records come in an order that does not depend on the number of cores: then nothing
+    /// that an operator does may either.
+    pub deterministic: bool,
 }
 
 /// How a job is run: as an endless stream, or as work on input that ends.
@@ -258,6 +276,7 @@ impl OperatorContext {
             state: StateContext::new(KeyGroups::default_for(1), Budget::unlimited()),
             mode: RuntimeMode::Streaming,
             waker: Waker::none(),
+            deterministic: false,
         }
     }
 }

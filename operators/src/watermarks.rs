@@ -222,6 +222,7 @@ where
     fn on_record(&mut self, at: Timestamp, value: T, out: &mut impl Collect<T>) {
         let at = blame("event_time", at, || (self.time)(&value));
         blame("event_time", at, || self.generator.on_record(&value, at));
+        out.retimes(self.sent);
         out.record(at, value);
     }
 

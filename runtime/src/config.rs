@@ -103,6 +103,9 @@ pub struct Local {
     pub mode: RuntimeMode,
     /// What sorting may take, in batch mode.
     pub sort: SortOptions,
+    /// Whether the inputs of each operator are merged by event time, source and sequence, so that
+    /// results do not depend on the number of cores or on scheduling.
+    pub deterministic: bool,
 }
 
 impl Default for Local {
@@ -127,6 +130,7 @@ impl Default for Local {
             state_memory: None,
             mode: RuntimeMode::Streaming,
             sort: SortOptions::default(),
+            deterministic: false,
         }
     }
 }
@@ -139,6 +143,15 @@ impl Local {
         unbounded: Option<&str>,
         warnings: &mut Vec<String>,
     ) -> Result<Self> {
+        if self.deterministic {
+            if self.mode == RuntimeMode::Batch {
+                return Err(Error::configuration(
+                    "batch mode sorts by key and time, a deterministic merge by time and source: \
+                     choose one of them",
+                ));
+            }
+            self.mode = RuntimeMode::Streaming;
+        }
         self.mode = match (self.mode, unbounded) {
             (RuntimeMode::Streaming, _) | (RuntimeMode::Automatic, Some(_)) => {
                 RuntimeMode::Streaming
@@ -173,6 +186,13 @@ impl Local {
             );
         }
         Ok(self)
+    }
+
+    /// As this, with the inputs of each operator merged in one order: see
+    /// [`deterministic`](Local::deterministic).
+    #[must_use]
+    pub fn deterministically(self) -> Self {
+        Self { deterministic: true, ..self }
     }
 
     /// So many cores, everything else by default.

@@ -342,12 +342,14 @@ where
 
     /// Emits what is due at `watermark`; whether nothing is left.
     fn emit_due(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) -> bool {
-        let Self { held, look_ahead, rule, .. } = self;
+        let Self { name, key_of_left, held, look_ahead, rule, .. } = self;
         while look_ahead.is_due(watermark) {
             if !out.has_room() {
                 return false;
             }
             if let Some(Stamped { at, value }) = look_ahead.take_first(held, watermark, *rule) {
+                let key = blame(name, at, || key_of_left(&value.left));
+                out.fires(at, &key);
                 out.record(at, value);
             }
         }
@@ -383,6 +385,8 @@ fn replay<K: Key, L: Record, R: Record>(
     match value {
         Either::First(left) => {
             let right = in_force.find((hash, &key), at, rule).cloned();
+            // At its own time, which the watermark behind the join waits for.
+            out.fires(at, &key);
             out.record(at, Matched { left, right });
         }
         Either::Second(right) => {

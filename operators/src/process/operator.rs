@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tailwater_core::{Key, Result, Stamped, Timestamp, stable_hash};
+use tailwater_core::{Key, Result, Span, Stamped, Timestamp, stable_hash};
 use tailwater_state::keyed::{Domain, KeyedState, Now, Timer, Timers};
 use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, TrackedState};
 
@@ -35,6 +35,10 @@ pub struct ProcessOperator<P: Process, F> {
     pub(super) clock: Timestamp,
     /// The watermark whose timers are firing.
     pending: Option<Timestamp>,
+    /// How far event time has come among the timers that are firing.
+    reached: Timestamp,
+    /// What comes does not depend on the number of cores, and a watermark's step does.
+    deterministic: bool,
     /// In batch mode, how far the end of a key has come.
     key_end: Option<KeyEnd<KeyOf<P>>>,
     mode: RuntimeMode,
@@ -76,6 +80,8 @@ impl<P: Process, F> ProcessOperator<P, F> {
             watermark: Timestamp::MIN,
             clock: Timestamp::MIN,
             pending: None,
+            reached: Timestamp::MIN,
+            deterministic: false,
             key_end: None,
             mode: RuntimeMode::Streaming,
             context: Context::default(),
@@ -137,7 +143,16 @@ impl<P: Process, F> ProcessOperator<P, F> {
             Domain::Processing => (Timestamp::NONE, self.watermark),
         };
         let now = Now { processing: self.clock, event };
-        let current = self.pending.unwrap_or(self.watermark);
+        if domain == Domain::Event {
+            // One that was set behind the watermark, or behind the timer that set it, fires at the
+            // next instant, or at the same.
+            self.reached = self.reached.max(time).max(self.watermark + Span(1));
+        }
+        let current = match self.pending {
+            Some(_) if self.deterministic => self.reached,
+            pending => pending.unwrap_or(self.watermark),
+        };
+        out.fires(self.reached, &key);
         let Self { name, process, opened, context, .. } = self;
         let Opened { state, timers } = opened.as_mut().expect("an operator is opened first");
         (context.at, context.domain, context.namespace) = (at, Some(domain), namespace);
@@ -189,6 +204,7 @@ where
         blame(name, Timestamp::NONE, || process.open(&mut state));
         self.opened = Some(Opened { state, timers: Timers::new(&context.state) });
         self.mode = context.mode;
+        self.deterministic = context.deterministic;
         Ok(())
     }
 
@@ -247,6 +263,7 @@ where
             let due = self.opened().timers.pop_due(Domain::Event, watermark);
             let Some(timer) = due.or_else(|| self.next_of_clock()) else {
                 self.pending = None;
+                self.reached = Timestamp::MIN;
                 if self.key_end.take().is_some() {
                     self.opened().timers.drop_processing();
                     return;

@@ -95,6 +95,8 @@ pub struct LocalPanes<K, T, F, G: Aggregator<T>> {
     grid: Grid,
     judged_records_min: u64,
 
+    /// All records pass: what a core sums up depends on which records it has.
+    passes: bool,
     watermark: Timestamp,
     /// The watermark is a snapshot's: whoever comes behind has not heard of it yet.
     is_restored: bool,
@@ -136,6 +138,7 @@ where
             windows,
             grid,
             judged_records_min: JUDGED_RECORDS_MIN,
+            passes: false,
             watermark: Timestamp::MIN,
             is_restored: false,
             panes: Panes::default(),
@@ -152,7 +155,7 @@ where
     /// Makes the pane that holds `at` the hot one, unless its records go on at once.
     #[inline(never)]
     fn heat(&mut self, at: Timestamp) -> bool {
-        if !at.is_some() || self.passed.holds(at) {
+        if !at.is_some() || self.passes || self.passed.holds(at) {
             return false;
         }
         let pane = self.grid.pane(at);
@@ -364,6 +367,7 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.panes = Panes::new(&context.state);
+        self.passes = context.deterministic;
         Ok(())
     }
 

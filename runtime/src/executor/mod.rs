@@ -29,6 +29,7 @@ use crate::latency::{Floor, LatencyLog};
 use crate::metrics::CoreGauges;
 use crate::splits::SourceBoard;
 use crate::task::drift::DriftGroups;
+use crate::task::lineage::Lineage;
 use crate::task::{Step, Task, TaskContext};
 
 pub use driver_seeded::BetweenSteps;
@@ -126,6 +127,7 @@ impl Shared {
             restoring: self.restoring.clone(),
             mode: self.local.mode,
             sort: self.local.sort.clone(),
+            lineage: None,
         }
     }
 
@@ -169,7 +171,9 @@ impl Shared {
     fn open_tasks(&self, graph: &Graph, core: u32, waker: Waker) -> Result<Vec<Box<dyn Task>>> {
         let context = self.task_context(core, waker);
         let mut tasks = Vec::new();
-        for info in &graph.nodes {
+        for (info, stage) in graph.nodes.iter().zip(0..) {
+            let lineage = self.local.deterministic.then(|| Lineage::new(stage));
+            let context = TaskContext { lineage, ..context.clone() };
             // Sources, sinks and the clones of closures are user code; the other cores wait for
             // this one, so a panic must not leave it.
             let open = || info.plan.open(&info.name, &context);

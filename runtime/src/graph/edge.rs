@@ -10,6 +10,9 @@ use tailwater_operators::RuntimeMode;
 use super::routes::{CustomRouters, KeyRouters, MakeRouter, Only, Shuffles, ToAll, Turns};
 use super::{Partition, Reach};
 use crate::task::inbox::Inbox;
+use crate::task::lineage::Lineage;
+use crate::task::marker::Marker;
+use crate::task::merging::{For, Marked, MergingInbox};
 use crate::task::outbox::Outbox;
 use crate::task::sorted::SortedInput;
 use crate::task::{Input, InputPlan, OutputPlan, TaskContext, Undertaking};
@@ -20,22 +23,32 @@ pub struct Edge<T> {
     partition: Partition,
     /// Which cores write and read it; settled while the graph is built.
     reach: Arc<Reach>,
-    /// Made when the first core asks; each core takes its own.
-    ends: Mutex<Option<Vec<Ends<T>>>>,
+    ends: MeshEnds<T>,
+    /// The same where records say where they come from; one of the two is made.
+    marked: MeshEnds<Marked<T>>,
 }
+
+/// The ends of an edge's rings: made when the first core asks; each core takes its own.
+type MeshEnds<T> = Mutex<Option<Vec<Ends<T>>>>;
 
 impl<T> Edge<T> {
     pub(super) fn new(id: usize, partition: Partition, reach: Arc<Reach>) -> Self {
-        Self { id, partition, reach, ends: Mutex::new(None) }
+        Self { id, partition, reach, ends: Mutex::new(None), marked: Mutex::new(None) }
     }
 
     /// Forgets the rings of an earlier attempt of the job.
     fn reset(&self) {
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.marked.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn ends<R>(&self, context: &TaskContext, take: impl FnOnce(&mut Ends<T>) -> R) -> R {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+    fn ends<M, R>(
+        &self,
+        ends: &MeshEnds<M>,
+        context: &TaskContext,
+        take: impl FnOnce(&mut Ends<M>) -> R,
+    ) -> R {
+        let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = ends.get_or_insert_with(|| {
             // A ring that nobody writes would never end.
             let (writers, readers) = self.reach.of(context.cores);
@@ -48,12 +61,12 @@ impl<T> Edge<T> {
         take(&mut ends[context.core as usize])
     }
 
-    fn take_receivers(&self, context: &TaskContext) -> Vec<Receiver<T>> {
-        self.ends(context, |ends| std::mem::take(&mut ends.receivers))
+    fn take_receivers<M>(&self, ends: &MeshEnds<M>, context: &TaskContext) -> Vec<Receiver<M>> {
+        self.ends(ends, context, |ends| std::mem::take(&mut ends.receivers))
     }
 
-    fn take_senders(&self, context: &TaskContext) -> Vec<Sender<T>> {
-        let mut senders = self.ends(context, |ends| std::mem::take(&mut ends.senders));
+    fn take_senders<M>(&self, ends: &MeshEnds<M>, context: &TaskContext) -> Vec<Sender<M>> {
+        let mut senders = self.ends(ends, context, |ends| std::mem::take(&mut ends.senders));
         if context.parking {
             let (writers, readers) = self.reach.of(context.cores);
             let own = context.core as usize;
@@ -95,12 +108,33 @@ impl<T: Record> InputPlan<T> for InboxPlan<T> {
     }
 
     fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
+        if let Some(lineage) = &context.lineage {
+            return Ok(self.merging(context, lineage, |_| For::Any));
+        }
         let receivers: Vec<_> =
-            self.edges.iter().flat_map(|edge| edge.take_receivers(context)).collect();
+            self.edges.iter().flat_map(|edge| edge.take_receivers(&edge.ends, context)).collect();
         if receivers.is_empty() {
             return Ok(None);
         }
         Ok(Some(Box::new(Inbox::new(receivers, context.guarantee))))
+    }
+}
+
+impl<T: Record> InboxPlan<T> {
+    /// The input end of a deterministic merge.
+    fn merging(
+        &self,
+        context: &TaskContext,
+        lineage: &Lineage,
+        whom: impl FnMut(&T) -> For + 'static,
+    ) -> Option<Box<dyn Input<T>>> {
+        let edges: Vec<_> =
+            self.edges.iter().map(|edge| edge.take_receivers(&edge.marked, context)).collect();
+        if edges.iter().all(Vec::is_empty) {
+            return None;
+        }
+        let (guarantee, lineage) = (context.guarantee, lineage.clone());
+        Some(Box::new(MergingInbox::new(edges, whom, guarantee, lineage, &context.state)))
     }
 }
 
@@ -134,6 +168,11 @@ where
     }
 
     fn open(&self, context: &TaskContext) -> Result<Option<Box<dyn Input<T>>>> {
+        if let Some(lineage) = &context.lineage {
+            let mut hash = self.hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let whom = move |record: &T| hash(record).map_or(For::All, For::Key);
+            return Ok(self.inbox.merging(context, lineage, whom));
+        }
         let inbox = self.inbox.open(context)?;
         if context.mode != RuntimeMode::Batch {
             return Ok(inbox);
@@ -207,7 +246,12 @@ impl<T: Record, M: MakeRouter<T>> OutputPlan<T> for OutboxPlan<T, M> {
     }
 
     fn open(&self, _: &str, context: &TaskContext) -> Result<Self::Output> {
-        let senders = self.edge.take_senders(context);
+        if let Some(lineage) = &context.lineage {
+            let senders = self.edge.take_senders(&self.edge.marked, context);
+            let router = self.router.make(context, senders.len());
+            return Ok(Outbox::marking(Marker::new(senders, lineage.clone()), router));
+        }
+        let senders = self.edge.take_senders(&self.edge.ends, context);
         let router = self.router.make(context, senders.len());
         Ok(Outbox::new(senders, router))
     }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use tailwater_core::{Control, Either, Error, Result, Timestamp};
+use tailwater_core::{Control, Either, Error, Key, Result, Timestamp};
 use tailwater_operators::{Collect, Fired};
 use tailwater_state::SnapshotWriter;
 
@@ -66,6 +66,18 @@ impl<T: TwoWays, A: Collect<T::First>, B: Collect<T::Second>> Collect<T> for For
     fn watermark(&mut self, watermark: Timestamp) {
         self.first.watermark(watermark);
         self.second.watermark(watermark);
+    }
+
+    #[inline]
+    fn fires<K: Key>(&mut self, at: Timestamp, key: &K) {
+        self.first.fires(at, key);
+        self.second.fires(at, key);
+    }
+
+    #[inline]
+    fn retimes(&mut self, passed: Timestamp) {
+        self.first.retimes(passed);
+        self.second.retimes(passed);
     }
 
     #[inline]
@@ -200,6 +212,18 @@ impl<T: Clone, A: Collect<T>, B: Collect<T>> Collect<T> for Both<A, B> {
     fn watermark(&mut self, watermark: Timestamp) {
         self.first.watermark(watermark);
         self.second.watermark(watermark);
+    }
+
+    #[inline]
+    fn fires<K: Key>(&mut self, at: Timestamp, key: &K) {
+        self.first.fires(at, key);
+        self.second.fires(at, key);
+    }
+
+    #[inline]
+    fn retimes(&mut self, passed: Timestamp) {
+        self.first.retimes(passed);
+        self.second.retimes(passed);
     }
 
     #[inline]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tailwater_core::{Clock, Fault, Result, fault};
-use tailwater_operators::Operator;
 use tailwater_state::snapshot::StateValue;
 use tailwater_state::{Drain, SnapshotKind, SnapshotParts};
 
@@ -61,14 +60,14 @@ impl Handover {
         self.clock.monotonic_ns()
     }
 
-    /// Finishes what is still owed for an earlier checkpoint. That one was given up, or no later
-    /// barrier would have come, so nobody wants the entries.
-    pub fn settle(&mut self, chain: &mut impl Operator) -> Result<bool> {
+    /// Finishes what is still owed for an earlier checkpoint, which `drain` hands on. That one was
+    /// given up, or no later barrier would have come, so nobody wants the entries.
+    pub fn settle(&mut self, mut drain: impl FnMut(&mut Drain) -> Result<bool>) -> Result<bool> {
         let Some(owed) = self.owed.take() else { return Ok(false) };
         let mut is_drained = owed.is_drained;
         while !is_drained {
             self.drain.allow(ENTRIES_FORCED);
-            is_drained = chain.drain(&mut self.drain)?;
+            is_drained = drain(&mut self.drain)?;
             let chunks: Vec<_> = self.drain.take().collect();
             chunks.into_iter().for_each(|chunk| self.drain.give_back(chunk.bytes));
         }
@@ -95,8 +94,12 @@ impl Handover {
         self.owed = Some(Owed { checkpoint, kind, since_ns, is_drained, stats });
     }
 
-    /// Hands over some of what is owed. Whether something was done.
-    pub fn go_on(&mut self, chain: &mut impl Operator, is_idle: bool) -> Result<bool> {
+    /// Hands over some of what is owed, as `drain` hands it on. Whether something was done.
+    pub fn go_on(
+        &mut self,
+        drain: impl FnOnce(&mut Drain) -> Result<bool>,
+        is_idle: bool,
+    ) -> Result<bool> {
         let Some(owed) = self.owed.as_mut().filter(|owed| !owed.is_drained) else {
             return Ok(false);
         };
@@ -105,7 +108,7 @@ impl Handover {
             return Ok(false);
         }
         self.drain.allow(if is_idle { ENTRIES_IDLE } else { ENTRIES_BUSY });
-        owed.is_drained = chain.drain(&mut self.drain)?;
+        owed.is_drained = drain(&mut self.drain)?;
         for chunk in self.drain.take() {
             owed.stats.bytes += chunk.bytes.len() as u64;
             self.port.chunk(owed.checkpoint, chunk);

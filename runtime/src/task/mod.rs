@@ -5,6 +5,9 @@ pub mod drift;
 pub mod fork;
 mod handover;
 pub mod inbox;
+pub mod lineage;
+pub mod marker;
+pub mod merging;
 pub mod outbox;
 pub mod sink;
 pub mod sorted;
@@ -18,9 +21,10 @@ use tailwater_core::{
     Barrier, Clock, Control as ControlElement, Counters, Error, KeyGroups, Result, Stamped,
 };
 use tailwater_operators::{Collect, OperatorContext, RuntimeMode, Waker};
-use tailwater_state::{SnapshotWriter, SortOptions, StateContext};
+use tailwater_state::{Drain, SnapshotReader, SnapshotWriter, SortOptions, StateContext};
 
 use self::drift::DriftGroups;
+use self::lineage::Lineage;
 use crate::checkpoint::Restoring;
 use crate::checkpoint::config::Guarantee;
 use crate::checkpoint::port::Register;
@@ -117,6 +121,8 @@ pub struct TaskContext {
     pub mode: RuntimeMode,
     /// What sorting may take, in batch mode.
     pub sort: SortOptions,
+    /// What the task's records come from, where all inputs are merged in one order.
+    pub lineage: Option<Lineage>,
 }
 
 /// What an attempt of a job sets out with, before any core starts.
@@ -143,6 +149,7 @@ impl TaskContext {
             state: self.state.clone(),
             mode: self.mode,
             waker: self.waker.clone(),
+            deterministic: self.lineage.is_some(),
         }
     }
 }
@@ -190,6 +197,26 @@ pub trait Input<T> {
     /// When a value cannot be archived.
     fn snapshot(&mut self, into: &mut SnapshotWriter) -> Result<()> {
         let _ = into;
+        Ok(())
+    }
+
+    /// Hands on entries of the tracked states that the last snapshot cut, as many as `into` allows;
+    /// `true` when nothing is left.
+    ///
+    /// # Errors
+    /// When an entry cannot be archived.
+    fn drain(&mut self, into: &mut Drain) -> Result<bool> {
+        let _ = into;
+        Ok(true)
+    }
+
+    /// Reads back what [`snapshot`](Input::snapshot) wrote, before anything is polled; what was
+    /// read [before the input was opened](InputPlan::prepare) is not asked for here.
+    ///
+    /// # Errors
+    /// When the bytes are not what this input wrote.
+    fn restore(&mut self, from: &mut SnapshotReader) -> Result<()> {
+        let _ = from;
         Ok(())
     }
 

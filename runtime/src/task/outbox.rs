@@ -7,6 +7,7 @@ use tailwater_network::{Route, Sender, scatter};
 use tailwater_operators::{Collect, blame};
 
 use super::Output;
+use super::marker::Marker;
 
 /// Records that wait for a full ring, at which the task takes no more input: back-pressure.
 const OVERFLOW_MAX: usize = 256;
@@ -164,7 +165,11 @@ impl<T, F: FnMut(&T, usize) -> usize + 'static> Router<T> for Chosen<F> {
 
 /// The rings that a task writes on one core.
 pub struct Outbox<T, R> {
+    /// None in a deterministic merge: what is then done with a record is where a ring that is not
+    /// there would be an error, so that a job without one does not ask.
     senders: Vec<Sender<T>>,
+    /// The rings of a deterministic merge.
+    marker: Option<Marker<T>>,
     router: R,
     /// The cores of the records of a batch, and its records by core; empty between batches.
     cores: Vec<u32>,
@@ -178,7 +183,26 @@ impl<T, R> Outbox<T, R> {
     /// Writes these rings.
     pub fn new(senders: Vec<Sender<T>>, router: R) -> Self {
         let sorted = senders.iter().map(|_| Vec::new()).collect();
-        Self { senders, router, cores: Vec::new(), sorted, has_ended: false, failure: None }
+        let (cores, marker) = (Vec::new(), None);
+        Self { senders, marker, router, cores, sorted, has_ended: false, failure: None }
+    }
+
+    /// Writes these rings, with where each record comes from.
+    pub fn marking(marker: Marker<T>, router: R) -> Self {
+        Self { marker: Some(marker), ..Self::new(Vec::new(), router) }
+    }
+}
+
+impl<T: Clone, R: Router<T>> Outbox<T, R> {
+    #[cold]
+    #[inline(never)]
+    fn mark(&mut self, core: usize, at: Timestamp, value: T) {
+        let Some(marker) = &mut self.marker else { return };
+        let sent = match R::TO_ALL {
+            true => marker.send_to_all(at, value),
+            false => marker.send(core, at, value),
+        };
+        sent.unwrap_or_else(|error| self.fail(error));
     }
 }
 
@@ -189,11 +213,15 @@ impl<T: Clone, R: Router<T>> Collect<T> for Outbox<T, R> {
             if let Some((last, others)) = self.senders.split_last_mut() {
                 others.iter_mut().for_each(|sender| sender.send(at, value.clone()));
                 last.send(at, value);
+                return;
             }
-            return;
+            return self.mark(0, at, value);
         }
         let core = self.router.route(at, &value);
-        self.senders[core].send(at, value);
+        match self.senders.get_mut(core) {
+            Some(sender) => sender.send(at, value),
+            None => self.mark(core, at, value),
+        }
     }
 
     #[inline]
@@ -201,6 +229,9 @@ impl<T: Clone, R: Router<T>> Collect<T> for Outbox<T, R> {
         if R::TO_ALL {
             let records = batch.drain(..);
             return records.for_each(|Stamped { at, value }| self.record(at, value));
+        }
+        if self.senders.is_empty() {
+            return batch.drain(..).for_each(|Stamped { at, value }| self.record(at, value));
         }
         if let Some(core) = self.router.only() {
             return self.senders[core].send_all(batch);
@@ -222,11 +253,31 @@ impl<T: Clone, R: Router<T>> Collect<T> for Outbox<T, R> {
         for sender in &mut self.senders {
             sender.control(Control::Watermark(watermark));
         }
+        if let Some(marker) = &mut self.marker {
+            marker.watermark(watermark);
+        }
+    }
+
+    #[inline]
+    fn fires<K: Key>(&mut self, at: Timestamp, key: &K) {
+        if let Some(marker) = &self.marker {
+            marker.lineage().on_firing(at, stable_hash(key));
+        }
+    }
+
+    #[inline]
+    fn retimes(&mut self, passed: Timestamp) {
+        if let Some(marker) = &self.marker {
+            marker.lineage().on_other_times(passed);
+        }
     }
 
     #[inline]
     fn has_room(&self) -> bool {
-        self.senders.iter().all(|sender| sender.has_room(OVERFLOW_MAX))
+        match &*self.senders {
+            [] => self.marker.as_ref().is_none_or(|marker| marker.has_room(OVERFLOW_MAX)),
+            senders => senders.iter().all(|sender| sender.has_room(OVERFLOW_MAX)),
+        }
     }
 
     #[cold]
@@ -244,6 +295,9 @@ impl<T: Clone, R: Router<T>> Output<T> for Outbox<T, R> {
         for sender in &mut self.senders {
             sender.control(control);
         }
+        if let Some(marker) = &mut self.marker {
+            marker.control(control);
+        }
         Ok(())
     }
 
@@ -252,6 +306,9 @@ impl<T: Clone, R: Router<T>> Output<T> for Outbox<T, R> {
         let mut all = true;
         for sender in &mut self.senders {
             all &= sender.flush();
+        }
+        if let Some(marker) = &mut self.marker {
+            all &= marker.flush();
         }
         Ok(all)
     }

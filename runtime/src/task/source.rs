@@ -1,6 +1,7 @@
 //! The input end that reads a source: splits in turn, event time and watermarks per split, pace,
 //! markers.
 
+mod marks;
 mod plan;
 mod split;
 mod split_state;
@@ -16,6 +17,7 @@ use tailwater_operators::{Polled, WatermarkGenerator};
 use tailwater_state::SnapshotWriter;
 use tailwater_state::snapshot::Spread;
 
+use self::marks::Marks;
 use self::plan::Origin;
 use self::split::Split;
 use self::split_state::SPLITS;
@@ -49,6 +51,10 @@ struct SourceInput<T, F, G> {
     /// Stamped records of a split that was idle, which wait until its change of status has gone.
     held: Vec<Stamped<T>>,
     held_index: usize,
+    /// There in a deterministic merge. Nothing is idle then: that goes by the clock.
+    marks: Option<Marks<T>>,
+    /// The watermark of the split that was read last, before it was.
+    read_behind: Timestamp,
     next: usize,
     pace: Pace,
     splits_total: u64,
@@ -125,6 +131,9 @@ where
     fn stamp(&mut self, index: usize, step: &Step, batch: &mut Vec<Stamped<T>>) {
         let split = &mut self.splits[index];
         if self.values.is_empty() {
+            if self.marks.is_some() {
+                return;
+            }
             if split.is_silent(self.idle_after_ns, step.now_ns) {
                 queue(&mut self.ready, self.merge.on_idle(index));
             } else if split.wakes_up(step.now_ns) {
@@ -136,9 +145,14 @@ where
             queue(&mut self.ready, self.merge.on_active(index));
         }
         self.gauges.records.add(self.values.len() as u64);
-        split.stamp(&self.name, &mut self.time, &mut self.values, batch);
         // The gauge is for people: the last record of a batch stands for all of it.
-        let newest = batch.last().map_or(Timestamp::MIN, |record| record.at);
+        let newest = if let Some(marks) = &mut self.marks {
+            let from = (&*self.name, self.read_behind);
+            marks.stamp(from, split, &mut self.time, &mut self.values)
+        } else {
+            split.stamp(&self.name, &mut self.time, &mut self.values, batch);
+            batch.last().map_or(Timestamp::MIN, |record| record.at)
+        };
         if newest.0 > self.gauges.newest.get() {
             self.gauges.newest.set(newest.0);
         }
@@ -209,6 +223,9 @@ where
         if std::mem::take(&mut self.is_blocked) {
             self.gauges.blocked_since_ns.set(0);
         }
+        if self.marks.as_mut().is_some_and(|marks| marks.pop(batch)) {
+            return Ok(Event::Records);
+        }
         if let Some(control) = self.ready.pop_front() {
             return Ok(Event::Control(control));
         }
@@ -245,6 +262,7 @@ where
             if split.finished || split.must_wait(drift_limit, step.now_ns) {
                 continue;
             }
+            self.read_behind = split.watermark();
             self.read(index, step, limit)?;
             self.stamp(index, step, batch);
             if !self.ready.is_empty() && !batch.is_empty() {
@@ -254,7 +272,7 @@ where
                 break;
             }
             self.advance_watermark(index, step.now_ns);
-            if !batch.is_empty() {
+            if self.marks.as_mut().is_some_and(|marks| marks.pop(batch)) || !batch.is_empty() {
                 return Ok(Event::Records);
             }
             if !self.ready.is_empty() {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_core::{Clock, Control, Counter, Fault, Result, Stamped, Timestamp, fault};
 use tailwater_operators::{Backlog, Operator, OperatorContext};
-use tailwater_state::{Budget, SnapshotWriter};
+use tailwater_state::{Budget, Drain, SnapshotWriter};
 
 use super::handover::Handover;
 use super::{
@@ -146,7 +146,8 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 return Ok(());
             }
         }
-        stats.forced = handover.settle(&mut self.chain)?;
+        let Self { input, chain, .. } = self;
+        stats.forced = handover.settle(|into| Ok(input.drain(into)? && chain.drain(into)?))?;
         let kind = handover.kind(checkpoint);
         let mut writer = SnapshotWriter::new(kind, &*self.name);
         self.input.snapshot(&mut writer)?;
@@ -235,7 +236,9 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
     /// The stage's part in checkpoints, beside its work.
     fn hand_over(&mut self, step: &Step, progress: Progress, flushed: bool) -> Result<Progress> {
         let Some(handover) = &mut self.handover else { return Ok(progress) };
-        let mut worked = handover.go_on(&mut self.chain, progress < Progress::Worked)?;
+        let Self { input, chain, .. } = self;
+        let drain = |into: &mut Drain| Ok(input.drain(into)? && chain.drain(into)?);
+        let mut worked = handover.go_on(drain, progress < Progress::Worked)?;
         if let Some(kind) = handover.waits_for_output()
             && self.output.is_prepared()?
         {
@@ -341,7 +344,7 @@ where
     }
 
     fn open(&self, name: &Arc<str>, context: &TaskContext) -> Result<Option<Box<dyn Task>>> {
-        let Some(input) = self.input.open(context)? else { return Ok(None) };
+        let Some(mut input) = self.input.open(context)? else { return Ok(None) };
         // A panic while a prototype is cloned fails the job; the prototype itself stays as it was.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let task_cores = self.cores_max.min(context.cores);
@@ -352,7 +355,10 @@ where
         operator_context.state = operator_context.state.for_groups(groups);
         chain.open(&operator_context)?;
         if let Some(restoring) = &context.restoring {
-            let restore = |reader: &mut _| chain.restore(reader);
+            let restore = |reader: &mut _| {
+                input.restore(reader)?;
+                chain.restore(reader)
+            };
             restoring.read(name, place, context.key_groups, restore)?;
         }
         let barrier = context.control.barrier();

@@ -243,6 +243,9 @@ where
             domain: A::TIME,
             timers: &mut entry.timers,
         };
+        if domain == Domain::Event {
+            out.fires(time, &entry.key);
+        }
         let state = &mut entry.state.0;
         let verdict = blame(&self.name, time, || match domain {
             Domain::Event => self.trigger.on_event_time(time, state, &mut context),

@@ -101,6 +101,8 @@ pub struct GeneralWindows<K: Key, T, F, A, R: Trigger<T>, E, C: Contents<K, T, E
     clock: Timestamp,
     /// A watermark whose firings are not all out.
     pending: Option<Timestamp>,
+    /// What comes does not depend on the number of cores, and a watermark's step does.
+    deterministic: bool,
     slots: Slots<K, C::Kept, (R::State, C::WindowState)>,
     /// What is known of keys; there once the operator is open.
     key_state: Option<C::KeyState>,
@@ -167,6 +169,7 @@ where
             watermark: Timestamp::MIN,
             clock: EPOCH,
             pending: None,
+            deterministic: false,
             slots: Slots::default(),
             key_state: None,
             wake_ups: Each::default(),

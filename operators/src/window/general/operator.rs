@@ -80,6 +80,7 @@ where
             self.outside = context.counters.register("records_outside_windows");
         }
         self.slots = Slots::new(&context.state);
+        self.deterministic = context.deterministic;
         self.key_state = Some(C::KeyState::new(&context.state));
         Ok(())
     }
@@ -100,7 +101,9 @@ where
             // on waiting for the next one (SEMANTICS 47).
             return out.watermark(watermark);
         }
-        self.watermark = self.watermark.max(watermark);
+        if !self.deterministic {
+            self.watermark = self.watermark.max(watermark);
+        }
         self.pending = Some(watermark);
         self.resume(out);
     }
@@ -116,8 +119,11 @@ where
             if !out.has_room() {
                 return;
             }
+            // Where a step of the watermark depends on the number of cores, none is seen.
+            self.watermark = self.watermark.max(wake_up.time);
             self.wake(Domain::Event, wake_up, out);
         }
+        self.watermark = self.watermark.max(watermark);
         self.pending = None;
         out.watermark(watermark);
     }

@@ -113,6 +113,7 @@ where
             if !out.has_room() {
                 return Some(cursor);
             }
+            out.fires(bounds.last(), key);
             self.emit(key, accumulator(value), bounds, out);
             cursor = next;
         }

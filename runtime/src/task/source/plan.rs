@@ -7,6 +7,7 @@ use tailwater_core::{Control, Error, Marker, Record, Result, Span, Timestamp};
 use tailwater_operators::blame::blame;
 use tailwater_operators::{Aligned, Source, SourceContext, WatermarkGenerator};
 
+use super::marks::Marks;
 use super::split::Split;
 use super::split_state::{SPLITS, SplitState};
 use super::{SourceInput, least_watermark};
@@ -136,8 +137,10 @@ where
         let splits = own
             .zip(&gauges)
             .map(|(split, gauges)| {
-                let (stored, generator) = (stored.get(&names[split]), generator.clone());
-                self.open_split(split, (&names[split], stored), generator, gauges, context)
+                let (name, generator) = (&names[split], generator.clone());
+                let rank = names.iter().filter(|other| *other < name).count() as u64;
+                let named = (&**name, rank, stored.get(name));
+                self.open_split(split, named, generator, gauges, context)
             })
             .collect::<Result<Vec<_>>>()?;
         let mut merge = WatermarkMerge::new(splits.len());
@@ -160,6 +163,8 @@ where
             values: Vec::with_capacity(context.batch_max),
             held: Vec::with_capacity(context.batch_max),
             held_index: 0,
+            marks: context.lineage.clone().map(|lineage| Marks::new(lineage, self.number)),
+            read_behind: Timestamp::MIN,
             next: 0,
             pace: self.pace,
             splits_total: names.len() as u64,
@@ -184,7 +189,7 @@ where
     fn open_split(
         &self,
         split: usize,
-        (name, stored): (&str, Option<&SplitState>),
+        (name, rank, stored): (&str, u64, Option<&SplitState>),
         mut generator: G,
         gauges: &SplitGauges,
         context: &TaskContext,
@@ -216,9 +221,10 @@ where
             generator.resume_from(stored.watermark);
         }
         let is_finished = stored.is_some_and(|stored| stored.is_finished);
-        let idle = stored.is_some_and(|stored| stored.is_idle);
+        let idle = context.lineage.is_none() && stored.is_some_and(|stored| stored.is_idle);
         let opened = Split {
             name: name.to_owned(),
+            rank,
             said_idle: idle && reader.is_idle(),
             reader,
             generator: Some(generator),

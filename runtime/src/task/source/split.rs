@@ -15,6 +15,8 @@ const SKIPPED_BATCHES_A_STEP: usize = 16;
 /// One open split.
 pub(super) struct Split<T, G> {
     pub(super) name: String,
+    /// Its number among the splits of the source in the order of their names.
+    pub(super) rank: u64,
     pub(super) reader: Box<dyn SplitReader<T>>,
     /// There, but while a batch is stamped.
     pub(super) generator: Option<G>,

@@ -46,6 +46,7 @@ fn input(
         .zip(&gauges)
         .map(|(script, gauges)| Split {
             name: String::new(),
+            rank: 0,
             reader: Box::new(Scripted(script.iter().copied().collect())),
             generator: Some(Watermarks::monotonous().generator),
             ahead: VecDeque::new(),
@@ -79,6 +80,8 @@ fn input(
         values: Vec::new(),
         held: Vec::new(),
         held_index: 0,
+        marks: None,
+        read_behind: Timestamp::MIN,
         next: 0,
         pace: Pace::Max,
         origin: Arc::default(),
