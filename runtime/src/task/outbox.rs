@@ -197,7 +197,7 @@ impl<T: Clone, R: Router<T>> Outbox<T, R> {
     #[cold]
     #[inline(never)]
     fn mark(&mut self, core: usize, at: Timestamp, value: T) {
-        let Some(marker) = &mut self.marker else { return };
+        let marker = self.marker.as_mut().expect("a router names a ring that there is");
         let sent = match R::TO_ALL {
             true => marker.send_to_all(at, value),
             false => marker.send(core, at, value),
