@@ -121,6 +121,7 @@ fn shown(result: WindowResult<String, Vec<i64>>) -> Firing {
     firing(&result.key, result.window, result.value)
 }
 
+#[allow(clippy::ptr_arg)] // The key is a `String`, and a window function takes a reference to it.
 fn show(key: &String, window: Window, events: &[Stamped<Event>]) -> [Firing; 1] {
     [firing(key, window, events.iter().map(|event| event.value.1).collect())]
 }

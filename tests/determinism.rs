@@ -207,7 +207,7 @@ impl BroadcastProcess for Told {
         &mut self,
         event: Event,
         shared: &mut BroadcastState<u64, u64>,
-        _: &mut UnkeyedContext<Line>,
+        _: &mut BroadcastContext<'_, Seen, Line>,
     ) {
         let before = shared.get(&event.key).copied().unwrap_or_default();
         shared.insert(event.key, folded(before, event.value));

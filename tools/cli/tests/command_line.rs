@@ -304,7 +304,7 @@ fn two_processes_do_not_share_a_directory_of_checkpoints() {
         names.into_iter().any(|name| name.to_string_lossy().ends_with(".manifest"))
     }) {
         assert!(first.try_wait().unwrap().is_none(), "it has ended");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     let second = run(&endless);
     let said = String::from_utf8(second.stderr).unwrap();
