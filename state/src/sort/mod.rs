@@ -13,6 +13,7 @@
 //! It reads and writes its files where it is called: batch jobs have nobody who waits for the next
 //! record.
 
+mod order;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 use tailwater_core::{Record, Result, Stamped, Timestamp};
 
+use self::order::Sorting;
 use self::run::{Run, RunWriter};
 
 /// The most runs that are merged at once: each has a buffer of [`run::BUFFER_BYTES`].
@@ -65,39 +67,13 @@ struct Row<T> {
     value: Option<T>,
 }
 
-/// Where a row belongs, and where in its part it lies.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    hash: u64,
-    at: Timestamp,
-    row: u32,
-}
-
-/// Puts the rows of a part in order. Most inputs are nearly in the order of time: by key first,
-/// whose many equals are cheap, then by time where a key needs it. Both sorts are stable.
-fn sort<T>(rows: &[Row<T>], order: &mut Vec<Place>) {
-    order.clear();
-    let places = rows.iter().enumerate();
-    order.extend(places.map(|(row, Row { hash, at, .. })| Place {
-        hash: *hash,
-        at: *at,
-        row: row as u32,
-    }));
-    order.sort_by_key(|place| place.hash);
-    for of_key in order.chunk_by_mut(|one, next| one.hash == next.hash) {
-        if !of_key.is_sorted_by_key(|place| place.at) {
-            of_key.sort_by_key(|place| place.at);
-        }
-    }
-}
-
 /// Takes records in, in any order.
 #[derive(Debug)]
 pub struct Sorter<T> {
     options: SortOptions,
     parts: Vec<Vec<Row<T>>>,
     len: usize,
-    order: Vec<Place>,
+    sorting: Sorting,
     /// Bytes that the values have elsewhere in memory, as far as was measured.
     elsewhere: u64,
     runs: Vec<Run<T>>,
@@ -107,7 +83,7 @@ impl<T: Record> Sorter<T> {
     /// An empty one.
     pub fn new(options: SortOptions) -> Self {
         let parts = (0..1 << PART_BITS).map(|_| Vec::new()).collect();
-        Self { options, parts, len: 0, order: Vec::new(), elsewhere: 0, runs: Vec::new() }
+        Self { options, parts, len: 0, sorting: Sorting::default(), elsewhere: 0, runs: Vec::new() }
     }
 
     /// Takes in a record of the key with this hash.
@@ -136,10 +112,10 @@ impl<T: Record> Sorter<T> {
     fn spill(&mut self) -> Result<()> {
         let mut writer = RunWriter::create(&self.options.directory())?;
         for part in &mut self.parts {
-            sort(part, &mut self.order);
-            for &Place { hash, at, row } in &self.order {
-                let value = &part[row as usize].value;
-                writer.write(hash, at, value.as_ref().expect("nothing was handed out yet"))?;
+            self.sorting.sort(part);
+            for &row in self.sorting.order() {
+                let Row { hash, at, value } = &part[row as usize];
+                writer.write(*hash, *at, value.as_ref().expect("nothing was handed out yet"))?;
             }
             part.clear();
         }
@@ -170,7 +146,7 @@ impl<T: Record> Sorter<T> {
             From::Memory(Parts {
                 left: self.parts.into_iter(),
                 part: Vec::new(),
-                order: self.order,
+                sorting: self.sorting,
                 next: 0,
             })
         } else {
@@ -205,29 +181,29 @@ enum From<T> {
 struct Parts<T> {
     left: std::vec::IntoIter<Vec<Row<T>>>,
     part: Vec<Row<T>>,
-    order: Vec<Place>,
-    /// The next of `order`.
+    sorting: Sorting,
+    /// The next of `sorting`'s order.
     next: usize,
 }
 
 impl<T> Parts<T> {
     /// Appends up to `limit` records of the key `key`, or of the first where there is none.
     fn take(&mut self, key: &mut Option<u64>, limit: usize, batch: &mut Vec<Stamped<T>>) {
-        while self.next == self.order.len() {
+        while self.next == self.part.len() {
             let Some(part) = self.left.next() else { return };
-            sort(&part, &mut self.order);
+            self.sorting.sort(&part);
             (self.part, self.next) = (part, 0);
         }
-        let ahead = &self.order[self.next..];
-        let key = *key.get_or_insert(ahead[0].hash);
-        let of_key = ahead.iter().take(limit).take_while(|place| place.hash == key);
-        let before = batch.len();
-        let part = &mut self.part;
-        batch.extend(of_key.filter_map(|place| {
-            let value = part[place.row as usize].value.take();
-            value.map(|value| Stamped { at: place.at, value })
+        let Self { part, sorting, next, .. } = self;
+        let ahead = &sorting.order()[*next..];
+        let key = *key.get_or_insert(part[ahead[0] as usize].hash);
+        let of_key = ahead.iter().take(limit).take_while(|row| part[**row as usize].hash == key);
+        let count = of_key.count();
+        batch.extend(ahead[..count].iter().map(|row| {
+            let Row { at, value, .. } = &mut part[*row as usize];
+            Stamped { at: *at, value: value.take().expect("each row is handed out once") }
         }));
-        self.next += batch.len() - before;
+        *next += count;
     }
 }
 
