@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use ends::{sink_fn, source_fn};
 use proptest::prelude::*;
+use tailwater::operators::window::general::EventTime;
 use tailwater::operators::{Polled, Sink};
 use tailwater::prelude::*;
 use tailwater::{ErrorKind, SortOptions};
@@ -114,6 +115,64 @@ fn finals(splits: &[Vec<Event>], local: Local) -> BTreeMap<String, String> {
                 .map(windowed("session"))
                 .named("session"),
         )
+        .union(
+            source("gaps")
+                .window(DynamicSession::new(|event: &Event| Span(1 + event.value.rem_euclid(9))))
+                .aggregate(sum(value))
+                .map(windowed("gaps"))
+                .named("gaps"),
+        )
+        .union(
+            source("evicted")
+                .window(Session::with_gap(Span(7)))
+                .trigger(Purging(EventTime))
+                .evict(TimeEvictor::new(Span(5), Evict::Before))
+                .aggregate(sum(value))
+                .map(windowed("evicted"))
+                .named("evicted"),
+        )
+        .union(
+            source("continuous")
+                .window(Session::with_gap(Span(7)))
+                .trigger(Continuous(Span(15)))
+                .aggregate(sum(value))
+                .map(windowed("continuous"))
+                .named("continuous"),
+        )
+        .union(
+            source("cumulative")
+                .window(Cumulative::of(Span(60)).every(Span(20)))
+                .apply(|key, window, events: &[Stamped<Event>]| {
+                    let all: i64 = events.iter().map(|event| event.value.value).sum();
+                    [line(("cumulative", key, window), all)]
+                })
+                .named("cumulative"),
+        )
+        .union(
+            source("threes")
+                .window(Global)
+                .trigger(Count(3))
+                .aggregate(count())
+                .map(|threes| of_window("threes", threes))
+                .named("threes"),
+        )
+        .union(
+            source("all")
+                .window(Global)
+                .trigger(EndOfStream)
+                .aggregate(sum(value))
+                .map(windowed("all"))
+                .named("all"),
+        )
+        .union(
+            source("first")
+                .interval_join(source("second"), Interval::between(Span(-5), Span(9)))
+                .map(|pair: Joined<Event, Event>| line(("interval", pair.left, pair.right), ())),
+        )
+        .union(source("near").as_of(source("nearest"), AsOf::nearest()).map(|found| {
+            let right = found.right.map(|right| right.at);
+            line(("nearest", found.left), right)
+        }))
         .union(source("timers").process(Timers))
         .union(source("left").as_of(source("right"), AsOf::backward()).map(|found| {
             let right = found.right.map(|right| right.at);
@@ -148,7 +207,7 @@ proptest! {
     fn the_final_results_are_those_of_streaming(
         splits in inputs(),
         seed in 0u64..1_000,
-        memory in prop_oneof![Just(1u64), Just(2_000), Just(1 << 30)],
+        memory in prop_oneof![Just(1u64), Just(2_000), Just(20_000), Just(1 << 30)],
     ) {
         let expected = finals(&splits, Local::seeded(1, seed));
         for cores in [1, 2] {
@@ -193,6 +252,72 @@ fn a_rolling_aggregate_emits_once_a_key_in_order_of_time_at_the_end_of_time() {
             let at_the_end = |value| Stamped::new(Timestamp::MAX, value);
             assert_eq!(results, [at_the_end(98), at_the_end(123)], "seed {seed}");
         }
+    }
+}
+
+// SEMANTICS 85, 87, 88
+#[test]
+fn a_sum_is_of_the_earliest_record_whether_it_was_sorted_or_not() {
+    let unsorted: Vec<Event> =
+        (0..600).map(|n| Event { key: (n % 200) as u8, value: n, at: 1_000 - n }).collect();
+    let sums = |memory| {
+        let results = collect();
+        let job = Job::new("sums");
+        job.source(from_vec(unsorted.clone()))
+            .event_time(|event: &Event| Timestamp(event.at), Watermarks::monotonous())
+            .key_by(|event| event.key)
+            .sum(|event| event.value, |event, sum| event.value = sum)
+            .sink(results.clone());
+        job.run(batch(2, 3, memory)).unwrap();
+        let mut results = results.take();
+        results.sort_by_key(|event: &Event| event.key);
+        results
+    };
+    let expected: Vec<Event> =
+        (0..200).map(|n| Event { key: n as u8, value: 3 * n + 600, at: 600 - n }).collect();
+    // Everything sorted; a table that is soon too large; and one that is not.
+    for memory in [1, 9_000, 1 << 30] {
+        assert_eq!(sums(memory), expected, "{memory} bytes");
+    }
+}
+
+// SEMANTICS 88
+#[test]
+fn what_depends_on_the_order_is_added_up_in_order() {
+    let unsorted = vec![(1u8, 1e16, 1i64), (1, 1.0, 3), (1, -1e16, 2)];
+    let results = collect();
+    let job = Job::new("floats");
+    job.source(from_vec(unsorted))
+        .event_time(|event: &(u8, f64, i64)| Timestamp(event.2), Watermarks::monotonous())
+        .key_by(|event| event.0)
+        .sum(|event| event.1, |event, sum| event.1 = sum)
+        .sink(results.clone());
+    job.run(batch(1, 1, 1 << 30)).unwrap();
+    assert_eq!(results.take(), [(1, 1.0, 1)]);
+}
+
+// SEMANTICS 6, 88, 89
+#[test]
+fn a_session_ends_with_the_first_record_that_does_not_touch_it() {
+    let unsorted = events(&[(1, 4, 15), (1, 2, 7), (2, 9, 3), (1, 1, 0), (1, 3, 7), (1, 5, 21)]);
+    for memory in [1, 1 << 20] {
+        let results = collect();
+        let job = Job::new("sessions");
+        job.source(from_vec(unsorted.clone()))
+            .event_time(|event: &Event| Timestamp(event.at), Watermarks::monotonous())
+            .key_by(|event| event.key)
+            .window(Session::with_gap(Span(7)))
+            .apply(|key, window: Window, events: &[Stamped<Event>]| {
+                let values: Vec<i64> = events.iter().map(|event| event.value.value).collect();
+                [line((*key, window.start.0, window.end.0), values)]
+            })
+            .sink(results.clone());
+        let report = job.run(batch(2, 5, memory)).unwrap();
+        let mut lines: Vec<_> =
+            results.take().into_iter().map(|line| format!("{} {}", line.of, line.is)).collect();
+        lines.sort();
+        assert_eq!(lines, ["(1, 0, 14) [1, 2, 3]", "(1, 15, 28) [4, 5]", "(2, 3, 10) [9]"]);
+        assert_eq!(report.late(), 0);
     }
 }
 

@@ -38,6 +38,16 @@ impl<T: 'static> Operator for Identity<T> {
         out.batch(batch);
     }
 
+    #[inline]
+    fn on_unsorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<T>) {
+        out.unsorted(batch);
+    }
+
+    #[inline]
+    fn on_sorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<T>) {
+        out.sorted(batch);
+    }
+
     fn describe(&self, _: &mut Vec<Description>) {}
 }
 
@@ -72,6 +82,16 @@ impl<B: Operator, C: Collect<B::Out>> Collect<B::In> for Link<'_, B, C> {
     #[inline]
     fn batch(&mut self, batch: &mut Vec<Stamped<B::In>>) {
         self.next.on_batch(batch, self.out);
+    }
+
+    #[inline]
+    fn unsorted(&mut self, batch: &mut Vec<Stamped<B::In>>) {
+        self.next.on_unsorted(batch, self.out);
+    }
+
+    #[inline]
+    fn sorted(&mut self, batch: &mut Vec<Stamped<B::In>>) {
+        self.next.on_sorted(batch, self.out);
     }
 
     #[inline]
@@ -123,6 +143,16 @@ where
     #[inline]
     fn on_batch(&mut self, batch: &mut Vec<Stamped<A::In>>, out: &mut impl Collect<B::Out>) {
         self.first.on_batch(batch, &mut Link { next: &mut self.second, out });
+    }
+
+    #[inline]
+    fn on_unsorted(&mut self, batch: &mut Vec<Stamped<A::In>>, out: &mut impl Collect<B::Out>) {
+        self.first.on_unsorted(batch, &mut Link { next: &mut self.second, out });
+    }
+
+    #[inline]
+    fn on_sorted(&mut self, batch: &mut Vec<Stamped<A::In>>, out: &mut impl Collect<B::Out>) {
+        self.first.on_sorted(batch, &mut Link { next: &mut self.second, out });
     }
 
     #[inline]

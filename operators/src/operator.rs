@@ -42,6 +42,28 @@ pub trait Operator: Send + 'static {
         }
     }
 
+    /// In batch mode, before anything is sorted: a batch of records in any order. An operator for
+    /// which the order makes no difference takes them out of it, as long as what it keeps of all
+    /// keys fits into [`unsorted_memory`](OperatorContext::unsorted_memory). What it leaves in the
+    /// batch is sorted: it may put records there that stand for all that it has taken so far, and
+    /// must leave all that come later. Does not emit.
+    #[inline]
+    fn on_unsorted(
+        &mut self,
+        batch: &mut Vec<Stamped<Self::In>>,
+        out: &mut impl Collect<Self::Out>,
+    ) {
+        let _ = (batch, out);
+    }
+
+    /// In batch mode: a batch of records of one key, by time; empties it. Behind the last batch of
+    /// a key comes [`on_key_end`](Operator::on_key_end). Two keys of one hash, which does not
+    /// happen to fewer than billions of keys, come as one (SEMANTICS 88).
+    #[inline]
+    fn on_sorted(&mut self, batch: &mut Vec<Stamped<Self::In>>, out: &mut impl Collect<Self::Out>) {
+        self.on_batch(batch, out);
+    }
+
     /// The watermark has risen to `watermark`. An operator finishes all its work for it, then hands
     /// it on with [`Collect::watermark`] (SEMANTICS 20). One whose work would overfill `out` stops,
     /// says so in [`is_pending`](Operator::is_pending), and goes on in
@@ -175,6 +197,19 @@ pub trait Collect<T> {
         }
     }
 
+    /// Offers records in any order, in batch mode, to an operator: see
+    /// [`Operator::on_unsorted`].
+    #[inline]
+    fn unsorted(&mut self, batch: &mut Vec<Stamped<T>>) {
+        let _ = batch;
+    }
+
+    /// Takes records that are sorted, in batch mode: see [`Operator::on_sorted`].
+    #[inline]
+    fn sorted(&mut self, batch: &mut Vec<Stamped<T>>) {
+        self.batch(batch);
+    }
+
     /// Takes a watermark, after all the records that were emitted because of it.
     fn watermark(&mut self, watermark: Timestamp);
 
@@ -233,6 +268,9 @@ pub struct OperatorContext {
     /// Whether records come in an order that does not depend on the number of cores: then nothing
     /// that an operator does may either.
     pub deterministic: bool,
+    /// In batch mode, the bytes that an operator may take for what it keeps of records that are not
+    /// sorted.
+    pub unsorted_memory: u64,
 }
 
 /// How a job is run: as an endless stream, or as work on input that ends.
@@ -277,6 +315,7 @@ impl OperatorContext {
             mode: RuntimeMode::Streaming,
             waker: Waker::none(),
             deterministic: false,
+            unsorted_memory: 0,
         }
     }
 }

@@ -17,6 +17,7 @@
 //! # Ok::<(), tailwater_core::Error>(())
 //! ```
 
+mod batch;
 mod steps;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use steps::{
     CheckedSum, Extreme, FieldExtreme, FieldSum, Fold, RecordExtreme, Reduce, RollingStep,
 };
 
+use self::batch::Batch;
 use crate::blame::{Blamed, blame};
 use crate::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 
@@ -47,8 +49,7 @@ pub struct Rolling<K, T, F, S: RollingStep<T>> {
     /// What its records came to.
     results: Vec<Stamped<S::State>>,
     mode: RuntimeMode,
-    /// In batch mode, the key whose records are coming.
-    current: Option<(u64, K)>,
+    batch: Batch<K, S::State>,
     records: PhantomData<fn(T)>,
 }
 
@@ -136,7 +137,7 @@ impl<K, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
             staged: Vec::new(),
             results: Vec::new(),
             mode: RuntimeMode::Streaming,
-            current: None,
+            batch: Batch::default(),
             records: PhantomData,
         }
     }
@@ -194,32 +195,10 @@ fn apply<K: Key, T, S: RollingStep<T>>(
     Ok(())
 }
 
-impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
-    /// In batch mode: takes one record in, which has no output of its own.
-    fn take_in(&mut self, at: Timestamp, key: K, value: T, out: &mut impl Collect<S::State>) {
-        let hash = match &self.current {
-            Some((hash, current)) if *current == key => *hash,
-            _ => stable_hash(&key),
-        };
-        let Self { name, step, states, .. } = self;
-        let outcome = blame(name, at, || match states.get_mut(hash, &key) {
-            Some(state) => step.next(state, value),
-            None => {
-                states.get_or_insert_with(hash, key.clone(), || step.first(value));
-                Ok(())
-            }
-        });
-        if let Err(error) = outcome {
-            out.fail(Error::user(&self.name, at, error));
-        }
-        self.current = Some((hash, key));
-    }
-}
-
 impl<K, T, F, S> Operator for Rolling<K, T, F, S>
 where
     K: Key,
-    T: 'static,
+    T: Record + 'static,
     F: FnMut(&T) -> K + Send + 'static,
     S: RollingStep<T>,
 {
@@ -230,7 +209,8 @@ where
         self.states = StateTable::new(&context.state);
         self.mode = context.mode;
         if self.mode == RuntimeMode::Batch {
-            // There is one key at a time.
+            // Sorted there is one key at a time.
+            self.batch = Batch::new(context.unsorted_memory);
             return Ok(());
         }
         // Key groups do not come out quite even.
@@ -283,21 +263,31 @@ where
     }
 
     // SEMANTICS 87
-    fn on_key_end(&mut self, out: &mut impl Collect<S::State>) {
-        if let Some((hash, key)) = self.current.take()
-            && let Some(state) = self.states.remove(hash, &key)
-        {
-            out.record(Timestamp::MAX, state);
+    fn on_unsorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<S::State>) {
+        if self.takes_unsorted() {
+            self.take_unsorted(batch, out);
         }
     }
 
-    /// Keys that did not come one after the other end together.
-    fn on_end(&mut self, out: &mut impl Collect<S::State>) {
-        if self.mode == RuntimeMode::Batch {
-            for (_, _, state) in self.states.iter() {
-                out.record(Timestamp::MAX, state.clone());
-            }
-            self.states.clear();
+    fn on_key_end(&mut self, out: &mut impl Collect<S::State>) {
+        self.end_key(out);
+    }
+
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<S::State>) {
+        if self.mode == RuntimeMode::Batch && watermark == Timestamp::MAX {
+            self.end_all(out);
+            return self.resume(out);
+        }
+        out.watermark(watermark);
+    }
+
+    fn is_pending(&self) -> bool {
+        self.batch.is_emitting()
+    }
+
+    fn resume(&mut self, out: &mut impl Collect<S::State>) {
+        if self.batch.emit(out) {
+            out.watermark(Timestamp::MAX);
         }
     }
 

@@ -106,7 +106,7 @@ impl<T: 'static> LateOutput<T> for Dropped {
         stream
             .then(local)
             .exchange(key)
-            .then(owner.allowed_lateness(lateness))
+            .then(owner.of_partials().allowed_lateness(lateness))
             .then(results_alone())
     }
 }

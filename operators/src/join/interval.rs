@@ -363,6 +363,13 @@ where
         self.resume(out);
     }
 
+    /// What a key has is joined with nothing any more.
+    // SEMANTICS 88
+    fn on_key_end(&mut self, _: &mut impl Collect<IntervalJoined<L, R>>) {
+        self.sides.clear();
+        self.ends.clear();
+    }
+
     fn is_pending(&self) -> bool {
         self.pending.is_some()
     }

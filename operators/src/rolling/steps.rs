@@ -9,6 +9,17 @@ pub trait RollingStep<T>: Clone + Send + 'static {
     /// What is kept for a key.
     type State: Record;
 
+    /// Whether a state is a record that stands for all that were taken in, and a key comes to the
+    /// same however they were grouped and ordered, as long as the earliest is the first of all:
+    /// batch mode then need not sort them.
+    const COMBINES: bool = false;
+
+    /// Where steps [combine](RollingStep::COMBINES), the record that a state is.
+    fn as_record(state: Self::State) -> Option<T> {
+        let _ = state;
+        None
+    }
+
     /// The state after the first record of a key.
     fn first(&mut self, record: T) -> Self::State;
 
@@ -64,6 +75,9 @@ impl<T, A: Record, R: FnMut(&mut A, &T) + Clone + Send + 'static> RollingStep<T>
 
 /// Numbers that say so when their sum does not fit.
 pub trait CheckedSum: Sized {
+    /// Whether a sum is the same in whatever order it is added up, as of integers.
+    const IS_EXACT: bool = false;
+
     /// The sum, or `None` where it does not fit the type.
     fn checked_sum(self, other: Self) -> Option<Self>;
 }
@@ -71,6 +85,8 @@ pub trait CheckedSum: Sized {
 macro_rules! checked_sum {
     ($($number:ty),*) => {
         $(impl CheckedSum for $number {
+            const IS_EXACT: bool = true;
+
             #[inline]
             fn checked_sum(self, other: Self) -> Option<Self> {
                 self.checked_add(other)
@@ -82,6 +98,8 @@ macro_rules! checked_sum {
 checked_sum!(i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, Price, Size, Volume, Notional);
 
 impl CheckedSum for Span {
+    const IS_EXACT: bool = true;
+
     #[inline]
     fn checked_sum(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Span)
@@ -111,6 +129,11 @@ where
     P: FnMut(&mut T, V) + Clone + Send + 'static,
 {
     type State = T;
+    const COMBINES: bool = V::IS_EXACT;
+
+    fn as_record(state: T) -> Option<T> {
+        Some(state)
+    }
 
     #[inline]
     fn first(&mut self, record: T) -> T {

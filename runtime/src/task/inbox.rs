@@ -183,7 +183,9 @@ mod tests {
                 Event::Empty => return all,
                 Event::Records => all.extend(batch.drain(..).map(|record| Ok(record.value))),
                 Event::Control(control) => all.push(Err(control)),
-                Event::KeyEnd => unreachable!("an inbox knows no keys"),
+                Event::Unsorted | Event::Sorted | Event::KeyEnd => {
+                    unreachable!("an inbox knows no keys")
+                }
             }
         }
     }

@@ -32,6 +32,10 @@ use crate::control::{Control, Mode};
 use crate::latency::LatencyLog;
 use crate::splits::SourceBoard;
 
+/// What an operator may keep of records that it takes unsorted, as a part of the memory for
+/// sorting: where that is not enough, what it kept is listed and then sorted beside it.
+const UNSORTED_SHARE: u64 = 3;
+
 /// One task of one core.
 pub trait Task {
     /// Does a bounded piece of work.
@@ -150,6 +154,7 @@ impl TaskContext {
             mode: self.mode,
             waker: self.waker.clone(),
             deterministic: self.lineage.is_some(),
+            unsorted_memory: self.sort.memory / UNSORTED_SHARE,
         }
     }
 }
@@ -185,6 +190,16 @@ pub trait Input<T> {
     fn poll_control(&mut self, step: &Step) -> Result<Option<ControlElement>> {
         let _ = step;
         Ok(None)
+    }
+
+    /// In batch mode: keeps those records of the batch that belong to a key, which come again when
+    /// they are sorted; leaves those that are for all keys.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    fn sort(&mut self, batch: &mut Vec<Stamped<T>>) -> Result<()> {
+        let _ = batch;
+        Ok(())
     }
 
     /// The task could not take input in this round; time that passes now is not the input's silence
@@ -235,6 +250,11 @@ pub enum Event {
     Records,
     /// A control element, merged over the input's channels.
     Control(ControlElement),
+    /// In batch mode: records were appended in the order in which they came. What the chain does
+    /// not take unsorted goes back to [`Input::sort`].
+    Unsorted,
+    /// In batch mode: records of one key were appended, by time.
+    Sorted,
     /// In batch mode: the key whose records came last has no more.
     KeyEnd,
 }

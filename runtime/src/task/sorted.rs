@@ -2,13 +2,13 @@
 //! each by time (SEMANTICS 88).
 //!
 //! ```text
-//! inbox --records--> sorter
+//! inbox --records--> the chain, what it takes unsorted    the rest --sort--> sorter
 //! end            --> key 1: records.. KeyEnd   key 2: records.. KeyEnd   watermark MAX, End
 //! ```
 //!
 //! Watermarks, idleness and markers end here: until the end of a key there is no watermark, so that
-//! nothing is late (SEMANTICS 89). Records without a key, of a side that is told to all, go on
-//! as they come: that side is read fully before the first keyed record (SEMANTICS 90).
+//! nothing is late (SEMANTICS 89). Records without a key, of a side that is told to all, are not
+//! kept: that side is read fully before the first keyed record (SEMANTICS 90).
 
 use tailwater_core::{Control, Record, Result, Stamped, Timestamp};
 use tailwater_operators::blame::blame;
@@ -17,16 +17,14 @@ use tailwater_state::sort::{Sorted, Sorter, Taken};
 
 use super::{Event, Input, Step};
 
-/// Records that are taken off the rings before the task looks at what else there is to do.
-const TAKEN_MAX: usize = 4096;
-
 /// Sorts what another input reads; `F` gives the hash of a record's key, or `None` where it has
 /// none.
 pub struct SortedInput<T, F> {
     input: Box<dyn Input<T>>,
     hash: F,
     phase: Phase<T>,
-    batch: Vec<Stamped<T>>,
+    /// Empty between calls.
+    taken: Vec<Stamped<T>>,
 }
 
 enum Phase<T> {
@@ -45,31 +43,18 @@ where
     /// Sorts what `input` reads.
     pub fn new(input: Box<dyn Input<T>>, hash: F, options: SortOptions) -> Self {
         let phase = Phase::Reading(Sorter::new(options));
-        Self { input, hash, phase, batch: Vec::new() }
+        Self { input, hash, phase, taken: Vec::new() }
     }
 
-    /// Takes in what there is; `true` at its end.
-    fn read(&mut self, step: &Step, limit: usize, out: &mut Vec<Stamped<T>>) -> Result<Event> {
-        let Phase::Reading(sorter) = &mut self.phase else { return Ok(Event::Empty) };
-        let mut taken = 0;
-        while taken < TAKEN_MAX && out.is_empty() {
-            match self.input.poll(step, limit, &mut self.batch)? {
-                Event::Empty if taken == 0 => return Ok(Event::Empty),
-                Event::Empty => break,
-                Event::Records => {
-                    taken += self.batch.len();
-                    for record in self.batch.drain(..) {
-                        match blame("key_by", record.at, || (self.hash)(&record.value)) {
-                            Some(hash) => sorter.push(hash, record.at, record.value)?,
-                            None => out.push(record),
-                        }
-                    }
-                }
-                Event::Control(Control::End) => return Ok(Event::Control(Control::End)),
-                Event::Control(_) | Event::KeyEnd => {}
+    /// Reads on; `End` when there is no more.
+    fn read(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
+        loop {
+            match self.input.poll(step, limit, batch)? {
+                Event::Records => return Ok(Event::Unsorted),
+                Event::Control(control) if control != Control::End => {}
+                event => return Ok(event),
             }
         }
-        Ok(Event::Records)
     }
 }
 
@@ -91,7 +76,7 @@ where
         Ok(match &mut self.phase {
             Phase::Reading(_) | Phase::Ended => Event::Empty,
             Phase::Replaying(sorted) => match sorted.take(limit, batch)? {
-                Taken::Records => Event::Records,
+                Taken::Records => Event::Sorted,
                 Taken::KeyEnd => Event::KeyEnd,
                 Taken::End => {
                     self.phase = Phase::Ending;
@@ -103,6 +88,18 @@ where
                 Event::Control(Control::End)
             }
         })
+    }
+
+    fn sort(&mut self, batch: &mut Vec<Stamped<T>>) -> Result<()> {
+        let Phase::Reading(sorter) = &mut self.phase else { return Ok(()) };
+        std::mem::swap(batch, &mut self.taken);
+        for record in self.taken.drain(..) {
+            match blame("key_by", record.at, || (self.hash)(&record.value)) {
+                Some(hash) => sorter.push(hash, record.at, record.value)?,
+                None => batch.push(record),
+            }
+        }
+        Ok(())
     }
 
     fn on_blocked(&mut self, step: &Step) {

@@ -217,10 +217,23 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
             match self.input.poll(step, budget.min(self.batch_max), &mut self.batch)? {
                 Event::Empty => break,
                 Event::Records => {
-                    // An input may have been busy with records that it does not hand on yet.
-                    budget = budget.saturating_sub(self.batch.len().max(1));
+                    budget = budget.saturating_sub(self.batch.len());
                     self.records_in.add(self.batch.len() as u64);
                     self.chain.on_batch(&mut self.batch, &mut self.output);
+                }
+                Event::Unsorted => {
+                    budget = budget.saturating_sub(self.batch.len());
+                    self.records_in.add(self.batch.len() as u64);
+                    self.chain.on_unsorted(&mut self.batch, &mut self.output);
+                    self.input.sort(&mut self.batch)?;
+                    if !self.batch.is_empty() {
+                        // What is for all keys does not wait.
+                        self.chain.on_batch(&mut self.batch, &mut self.output);
+                    }
+                }
+                Event::Sorted => {
+                    budget = budget.saturating_sub(self.batch.len());
+                    self.chain.on_sorted(&mut self.batch, &mut self.output);
                 }
                 Event::Control(control) => self.on_control(control)?,
                 Event::KeyEnd => self.chain.on_key_end(&mut self.output),

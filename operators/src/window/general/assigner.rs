@@ -10,6 +10,10 @@ pub trait Assigner<T>: Clone + Send + 'static {
     /// Whether windows of a key that overlap or touch grow into one, as sessions do (SEMANTICS 6).
     const MERGES: bool;
 
+    /// Whether each record has one window, which starts at its time: one that lies before a record
+    /// of its key then never grows again, where records come in order.
+    const STARTS_AT_RECORD: bool = false;
+
     /// The clock that windows go by: records are assigned by their event time, or by the wall
     /// clock's at their arrival (SEMANTICS 8). It decides too when a window is dropped.
     const TIME: Domain = Domain::Event;
@@ -88,6 +92,7 @@ fn with_offset(name: String, offset: Span) -> String {
 
 impl<T> Assigner<T> for Session {
     const MERGES: bool = true;
+    const STARTS_AT_RECORD: bool = true;
 
     #[inline]
     fn assign(&mut self, at: Timestamp, _: &T, into: &mut Vec<Window>) -> Result<()> {
@@ -120,6 +125,7 @@ impl<G> DynamicSession<G> {
 
 impl<T, G: FnMut(&T) -> Span + Clone + Send + 'static> Assigner<T> for DynamicSession<G> {
     const MERGES: bool = true;
+    const STARTS_AT_RECORD: bool = true;
 
     #[inline]
     fn assign(&mut self, at: Timestamp, record: &T, into: &mut Vec<Window>) -> Result<()> {

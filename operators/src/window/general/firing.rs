@@ -309,7 +309,7 @@ where
 
 /// Makes `key` the current one of the states, where there are any.
 #[inline]
-fn enter<K: Key, S: KeyedState<Key = K>>(
+pub(super) fn enter<K: Key, S: KeyedState<Key = K>>(
     states: &mut S,
     key: &K,
     clock: Timestamp,
@@ -320,12 +320,12 @@ fn enter<K: Key, S: KeyedState<Key = K>>(
 
 /// Windows that share an instant, or where one begins when the other ends (SEMANTICS 6).
 #[inline]
-fn touch(a: Window, b: Window) -> bool {
+pub(super) fn touch(a: Window, b: Window) -> bool {
     a.start <= b.end && a.end >= b.start
 }
 
 /// The window from the start of the earlier to the end of the later.
 #[inline]
-fn cover(a: Window, b: Window) -> Window {
+pub(super) fn cover(a: Window, b: Window) -> Window {
     Window { start: a.start.min(b.start), end: a.end.max(b.end) }
 }

@@ -31,6 +31,7 @@ mod records;
 mod sessions;
 mod slots;
 mod snapshot;
+mod sorted;
 mod timers;
 mod trigger;
 mod triggers;
@@ -55,6 +56,7 @@ use crate::Aggregator;
 use crate::window::{LateRecords, Session, Window};
 use records::Group;
 use slots::Slots;
+use sorted::Growing;
 use timers::{Each, WakeUps};
 
 /// What the wall clock shows before it was told.
@@ -104,6 +106,10 @@ pub struct GeneralWindows<K: Key, T, F, A, R: Trigger<T>, E, C: Contents<K, T, E
     /// What comes does not depend on the number of cores, and a watermark's step does.
     deterministic: bool,
     slots: Slots<K, C::Kept, (R::State, C::WindowState)>,
+    /// In batch mode, the open session of the key that is being worked off.
+    growing: Vec<Growing<K, C::Kept>>,
+    /// In batch mode: what fires is all that a key has, and no watermark goes with it.
+    key_ends: bool,
     /// What is known of keys; there once the operator is open.
     key_state: Option<C::KeyState>,
     wake_ups: Each<WakeUps>,
@@ -171,6 +177,8 @@ where
             pending: None,
             deterministic: false,
             slots: Slots::default(),
+            growing: Vec::new(),
+            key_ends: false,
             key_state: None,
             wake_ups: Each::default(),
             results: Vec::new(),

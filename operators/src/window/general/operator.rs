@@ -95,6 +95,21 @@ where
         batch.clear();
     }
 
+    fn on_sorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<Self::Out>) {
+        if Self::FIRES_IN_ORDER {
+            self.grow(batch, out);
+        } else {
+            self.on_batch(batch, out);
+        }
+    }
+
+    // SEMANTICS 89
+    fn on_key_end(&mut self, out: &mut impl Collect<Self::Out>) {
+        self.fire_all_grown(out);
+        self.key_ends = true;
+        self.on_watermark(Timestamp::MAX, out);
+    }
+
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
         if self.pending.is_none() && watermark <= self.watermark {
             // Told again after a restore. It is no advance, so a timer that was set behind it goes
@@ -125,6 +140,10 @@ where
         }
         self.watermark = self.watermark.max(watermark);
         self.pending = None;
+        if std::mem::take(&mut self.key_ends) {
+            self.watermark = Timestamp::MIN;
+            return;
+        }
         out.watermark(watermark);
     }
 

@@ -76,10 +76,7 @@ where
         let mut outcome = Ok(());
         for Stamped { at, value } in records.iter().take(GROUP_LEN) {
             if A::NEEDS_TIME && !at.is_some() {
-                outcome = Err(Error::configuration(format!(
-                    "operator `{name}` got a record without a timestamp: give the source an \
-                     `.event_time(..)`, or use windows that need no time"
-                )));
+                outcome = Err(without_time(name));
                 break;
             }
             let time = match A::TIME {
@@ -165,4 +162,13 @@ where
             _ => {}
         }
     }
+}
+
+/// What to do about a record that windows cannot be found for.
+#[cold]
+pub(super) fn without_time(name: &str) -> Error {
+    Error::configuration(format!(
+        "operator `{name}` got a record without a timestamp: give the source an \
+         `.event_time(..)`, or use windows that need no time"
+    ))
 }

@@ -111,6 +111,10 @@ pub trait Trigger<T>: Clone + Send + 'static {
     /// Whether the trigger sets timers of the wall clock, or reads it.
     const WANTS_CLOCK: bool = false;
 
+    /// Whether all that the trigger does, where no record is late, is to fire once at the end of
+    /// the window.
+    const FIRES_AT_END_ALONE: bool = false;
+
     /// A record has been added to the window.
     fn on_record(
         &mut self,

@@ -12,6 +12,7 @@ pub struct EventTime;
 
 impl<T> Trigger<T> for EventTime {
     type State = ();
+    const FIRES_AT_END_ALONE: bool = true;
 
     #[inline]
     fn on_record(
@@ -239,6 +240,7 @@ impl<T, I: Trigger<T>> Trigger<T> for Purging<I> {
     type State = I::State;
     const CAN_MERGE: bool = I::CAN_MERGE;
     const WANTS_CLOCK: bool = I::WANTS_CLOCK;
+    const FIRES_AT_END_ALONE: bool = I::FIRES_AT_END_ALONE;
 
     #[inline]
     fn on_record(

@@ -15,6 +15,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod total;
+mod unsorted;
 
 use std::marker::PhantomData;
 
@@ -24,10 +25,11 @@ use tailwater_state::{Drain, Panes, SnapshotReader, SnapshotWriter, TrackedState
 use self::fire::Firing;
 use self::grid::Grid;
 use self::total::Total;
+use self::unsorted::Unsorted;
 use crate::blame::blame;
 use crate::{
-    Aggregator, Collect, Description, Fired, LateRecords, Operator, OperatorContext, Sliding,
-    WindowResult,
+    Aggregator, Collect, Description, Fired, LateRecords, Operator, OperatorContext, RuntimeMode,
+    Sliding, WindowResult,
 };
 
 /// Records whose slots are asked for at once: enough to hide a miss of the last cache behind the
@@ -62,6 +64,7 @@ pub struct PaneWindows<K, T, F, G: Aggregator<T>> {
     firing: Option<Firing>,
     /// What is firing is all that a key has, in batch mode: no watermark goes with it.
     key_ends: bool,
+    unsorted: Unsorted<K, T, G::Accumulator>,
     hot: HotPane,
     /// Hashes and keys of the group in hand; empty between calls.
     staged: Vec<(u64, K)>,
@@ -118,6 +121,7 @@ where
             total,
             firing: None,
             key_ends: false,
+            unsorted: Unsorted::default(),
             hot: HotPane::NONE,
             staged: Vec::new(),
             types: PhantomData,
@@ -264,6 +268,9 @@ where
         self.late_dropped = context.counters.register("late_records_dropped");
         self.panes = Panes::new(&context.state);
         self.total.open(&context.state);
+        if context.mode == RuntimeMode::Batch {
+            self.open_unsorted(context.unsorted_memory);
+        }
         Ok(())
     }
 
@@ -278,6 +285,13 @@ where
             self.apply_group(group, out);
         }
         batch.clear();
+    }
+
+    fn on_unsorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<Self::Out>) {
+        if self.unsorted.takes() {
+            self.on_batch(batch, out);
+            self.look_at_memory(batch);
+        }
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Self::Out>) {
@@ -355,6 +369,7 @@ where
             total: Total::for_windows(&self.grid, &self.aggregator),
             firing: None,
             key_ends: false,
+            unsorted: self.unsorted.prototype(),
             hot: HotPane::NONE,
             staged: Vec::new(),
             types: PhantomData,
