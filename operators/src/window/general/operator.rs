@@ -97,7 +97,7 @@ where
 
     fn on_sorted(&mut self, batch: &mut Vec<Stamped<T>>, out: &mut impl Collect<Self::Out>) {
         if Self::FIRES_IN_ORDER {
-            self.grow(batch, out);
+            self.take_in_order(batch, out);
         } else {
             self.on_batch(batch, out);
         }

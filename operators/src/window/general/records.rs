@@ -15,7 +15,7 @@ use crate::window::{Fired, LateRecords, Window};
 pub(super) struct Group<K> {
     /// Of each record the key and its hash, and where its windows end among all.
     keys: Vec<(u64, K, usize)>,
-    windows: Vec<Window>,
+    pub(super) windows: Vec<Window>,
     /// For each window the first slot with its hash, as of when the group began.
     slots: Vec<u32>,
 }

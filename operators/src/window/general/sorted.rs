@@ -36,12 +36,12 @@ where
         A::MERGES && A::STARTS_AT_RECORD && R::FIRES_AT_END_ALONE;
 
     /// Takes records of one key in, by time, and fires the sessions that they leave behind.
-    pub(super) fn grow(
+    pub(super) fn take_in_order(
         &mut self,
         batch: &mut Vec<Stamped<T>>,
         out: &mut impl Collect<Fired<C::Output, T>>,
     ) {
-        let mut assigned = std::mem::take(&mut self.assigned);
+        let mut assigned = std::mem::take(&mut self.group.windows);
         for Stamped { at, value } in batch.drain(..) {
             if !at.is_some() {
                 out.fail(without_time(&self.name));
@@ -76,7 +76,7 @@ where
             }
         }
         batch.clear();
-        self.assigned = assigned;
+        self.group.windows = assigned;
     }
 
     /// The key has ended, and with it its last session.
