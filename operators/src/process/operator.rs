@@ -16,7 +16,7 @@ use crate::{Collect, Description, Operator, OperatorContext, RuntimeMode};
 const GROUP: usize = 64;
 /// Timers that fire between two looks of the task at what else there is to do, a barrier for
 /// instance: some 50 us where a million wait and each costs several misses.
-const TIMERS_MAX: usize = 64;
+const TIMERS_MAX: usize = 32;
 /// Entries that the sweep of expired state looks at in a round.
 const SWEEP_MAX: usize = 128;
 
