@@ -169,10 +169,15 @@ fn finals(splits: &[Vec<Event>], local: Local) -> BTreeMap<String, String> {
                 .interval_join(source("second"), Interval::between(Span(-5), Span(9)))
                 .map(|pair: Joined<Event, Event>| line(("interval", pair.left, pair.right), ())),
         )
-        .union(source("near").as_of(source("nearest"), AsOf::nearest()).map(|found| {
-            let right = found.right.map(|right| right.at);
-            line(("nearest", found.left), right)
-        }))
+        .union(
+            source("near")
+                .as_of(source("nearest"), AsOf::nearest())
+                .map(|found| {
+                    let right = found.right.map(|right| right.at);
+                    line(("nearest", found.left), right)
+                })
+                .named("nearest as of"),
+        )
         .union(source("timers").process(Timers))
         .union(source("left").as_of(source("right"), AsOf::backward()).map(|found| {
             let right = found.right.map(|right| right.at);
