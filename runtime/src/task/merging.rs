@@ -419,7 +419,9 @@ mod tests {
                 Event::Records => out.extend(batch.drain(..).map(|r| (inbox.clock, r.value))),
                 Event::Control(Control::Watermark(_)) => {}
                 Event::Control(control) => controls.push(control),
-                Event::KeyEnd => unreachable!("an inbox knows no keys"),
+                Event::Unsorted | Event::Sorted | Event::KeyEnd => {
+                    unreachable!("an inbox knows no keys")
+                }
             }
         }
     }
