@@ -128,6 +128,10 @@ fn damage_each_file(what: &str, harm: impl Fn(&mut Vec<u8>)) {
         let copy = run.copy();
         let path = copy.path("checkpoints").join(&name);
         let mut bytes = fs::read(&path).unwrap();
+        if bytes.is_empty() {
+            // One that was just begun when the process was killed.
+            continue;
+        }
         harm(&mut bytes);
         fs::write(&path, bytes).unwrap();
         let before = copy.files();
