@@ -101,9 +101,8 @@ pub struct AsOfJoin<K, L, R, FL, FR> {
     told: Timestamp,
     /// What is pending is all that a key has, in batch mode: no watermark goes with it.
     key_ends: bool,
-    /// Keys of the records in hand; empty between calls, as are their hashes.
-    keys: Vec<K>,
-    hashes: Vec<u64>,
+    /// Keys of the records in hand with their hashes; empty between calls.
+    keys: Vec<(u64, K)>,
     types: PhantomData<fn(L, R)>,
 }
 
@@ -126,7 +125,6 @@ impl<K: Key, L, R, FL, FR> AsOfJoin<K, L, R, FL, FR> {
             told: Timestamp::MIN,
             key_ends: false,
             keys: Vec::new(),
-            hashes: Vec::new(),
             types: PhantomData,
         }
     }
@@ -169,21 +167,19 @@ where
     fn stage<'a>(
         name: &str,
         (key_of_left, key_of_right): (&mut FL, &mut FR),
-        (keys, hashes): (&mut Vec<K>, &mut Vec<u64>),
+        keys: &mut Vec<(u64, K)>,
         records: impl Iterator<Item = &'a Stamped<Either<L, R>>>,
     ) {
         let blamed = Blamed::new(name);
         keys.extend(records.map(|Stamped { at, value }| {
             blamed.at(*at);
-            match value {
+            let key = match value {
                 Either::First(left) => key_of_left(left),
                 Either::Second(right) => key_of_right(right),
-            }
+            };
+            (stable_hash(&key), key)
         }));
         blamed.acquit();
-        hashes.extend(keys.iter().map(stable_hash));
-        // Behind the last record there is nothing to ask for: any slot does no harm.
-        hashes.extend_from_slice(&[0; AHEAD]);
     }
 
     fn hold(&mut self, key: K, record: Stamped<Either<L, R>>) -> (u32, u64) {
@@ -306,17 +302,13 @@ where
 
     /// Works off the first of the fresh records.
     fn replay_fresh(&mut self, count: usize, out: &mut impl Collect<Matched<L, R>>) {
-        let Self { name, key_of_left, key_of_right, keys, hashes, fresh, in_force, rule, .. } =
-            self;
+        let Self { name, key_of_left, key_of_right, keys, fresh, in_force, rule, .. } = self;
         let records = fresh.first(count).iter();
-        Self::stage(name, (key_of_left, key_of_right), (keys, hashes), records);
-        hashes.iter().take(AHEAD).for_each(|hash| in_force.table.prefetch(*hash));
-        let staged = keys.drain(..).zip(hashes.iter().zip(&hashes[AHEAD..]));
-        for (record, (key, (hash, ahead))) in fresh.take(count).zip(staged) {
-            in_force.table.prefetch(*ahead);
-            replay((*hash, key), record, in_force, *rule, out);
+        Self::stage(name, (key_of_left, key_of_right), keys, records);
+        keys.iter().for_each(|(hash, _)| in_force.table.prefetch(*hash));
+        for (record, key) in fresh.take(count).zip(keys.drain(..)) {
+            replay(key, record, in_force, *rule, out);
         }
-        hashes.clear();
     }
 
     /// Works off what was held; whether nothing is left of it.
@@ -456,23 +448,21 @@ where
             let records = batch.drain(..);
             return records.for_each(|Stamped { at, value }| self.on_record(at, value, out));
         }
-        let Self { name, key_of_left, key_of_right, keys, hashes, in_force, look_ahead, .. } = self;
-        Self::stage(name, (key_of_left, key_of_right), (keys, hashes), batch.iter());
-        for hash in hashes.iter() {
+        let Self { name, key_of_left, key_of_right, keys, in_force, look_ahead, .. } = self;
+        Self::stage(name, (key_of_left, key_of_right), keys, batch.iter());
+        for (hash, _) in keys.iter() {
             in_force.table.prefetch(*hash);
             look_ahead.sides.prefetch(*hash);
         }
-        let (mut keys, mut hashes) = (std::mem::take(keys), std::mem::take(hashes));
-        let staged = keys.drain(..).zip(&hashes);
-        for (Stamped { at, value }, (key, hash)) in batch.drain(..).zip(staged) {
+        let mut keys = std::mem::take(keys);
+        for (Stamped { at, value }, key) in batch.drain(..).zip(keys.drain(..)) {
             if let Err(error) = self.refuse_timeless(at) {
                 out.fail(error);
                 break;
             }
-            self.take_in((*hash, key), at, value, out);
+            self.take_in(key, at, value, out);
         }
-        hashes.clear();
-        (self.keys, self.hashes) = (keys, hashes);
+        self.keys = keys;
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut impl Collect<Matched<L, R>>) {

@@ -18,8 +18,8 @@ const _: () = assert!(MERGE_AT < CHAIN_MAX && DELTAS_MIN < MERGE_AT && BASE_MIN 
 
 /// A full checkpoint follows a delta that has this part of the bytes of the base.
 const FULL_FROM: (u64, u64) = (2, 3);
-/// It does so only for a base of so many bytes: smaller ones are merged in no time.
-const FULL_BYTES_MIN: u64 = 32 << 20;
+/// It does so only for a base of so many bytes: smaller ones are merged and read in no time.
+const FULL_BYTES_MIN: u64 = 4 << 20;
 
 /// Whether the next checkpoint had better be full, by the lengths of a chain: its newest delta has
 /// nearly as many bytes as its base. Full ones then cost hardly more than deltas, and a chain that
