@@ -10,10 +10,6 @@ use super::watermark_merge::{Merged, WatermarkMerge};
 use super::{Event, Input, Step};
 use crate::checkpoint::config::Guarantee;
 
-/// A task that reads rings may do so many times as much in a round as one that fills them: were it
-/// no more, rings that a busy moment filled would stay full, and each record would wait in them.
-const BUDGETS: usize = 4;
-
 /// The rings that a task reads on one core.
 pub struct Inbox<T> {
     receivers: Vec<Receiver<T>>,
@@ -125,10 +121,6 @@ impl<T> Input<T> for Inbox<T> {
                 return Ok(Event::Empty);
             }
         }
-    }
-
-    fn budgets(&self) -> usize {
-        BUDGETS
     }
 
     fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {

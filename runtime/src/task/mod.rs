@@ -167,11 +167,6 @@ pub trait Input<T> {
     /// When the input cannot be read on.
     fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event>;
 
-    /// How many budgets of a step it may use up in one.
-    fn budgets(&self) -> usize {
-        1
-    }
-
     /// The barrier, if nothing stands before it any more: asked while the chain is in the middle of
     /// its work for a watermark, and takes nothing else.
     ///

@@ -161,7 +161,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
     /// Takes input until the budget is used up, nothing is left, or the output is full.
     fn work(&mut self, step: &Step) -> Result<Progress> {
         let mut progress = Progress::Idle;
-        let mut budget = step.budget.saturating_mul(self.input.budgets());
+        let mut budget = step.budget;
         // Before the input: what comes in this round is dated by this round's clock.
         if let Some(clock) = &self.clock
             && self.life < Life::Closing
