@@ -195,6 +195,25 @@ fn apply<K: Key, T, S: RollingStep<T>>(
     Ok(())
 }
 
+/// Finds the keys of a batch of records, with their hashes, and asks for the slots of all.
+#[inline(always)]
+fn stage<K: Key, T, V>(
+    (name, key_of): (&str, &mut impl FnMut(&T) -> K),
+    records: &[Stamped<T>],
+    table: &StateTable<K, V>,
+    staged: &mut Vec<(u64, K)>,
+) {
+    let blamed = Blamed::new(name);
+    staged.extend(records.iter().map(|record| {
+        blamed.at(record.at);
+        let key = key_of(&record.value);
+        let hash = stable_hash(&key);
+        table.prefetch(hash);
+        (hash, key)
+    }));
+    blamed.acquit();
+}
+
 impl<K, T, F, S> Operator for Rolling<K, T, F, S>
 where
     K: Key,
@@ -241,14 +260,8 @@ where
                 .for_each(|Stamped { at, value }| self.on_record(at, value, out));
         }
         let Self { name, key_of, step, states, staged, results, .. } = self;
+        stage((name, key_of), batch, states, staged);
         let blamed = Blamed::new(name);
-        staged.extend(batch.iter().map(|record| {
-            blamed.at(record.at);
-            let key = key_of(&record.value);
-            let hash = stable_hash(&key);
-            states.prefetch(hash);
-            (hash, key)
-        }));
         results.reserve(batch.len());
         for (Stamped { at, value }, key) in batch.drain(..).zip(staged.drain(..)) {
             blamed.at(at);

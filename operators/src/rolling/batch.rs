@@ -9,7 +9,7 @@
 use tailwater_core::{Error, Key, Record, Result, Stamped, Timestamp, record, stable_hash};
 use tailwater_state::StateTable;
 
-use super::{Rolling, RollingStep};
+use super::{Rolling, RollingStep, stage};
 use crate::Collect;
 use crate::blame::{Blamed, blame};
 
@@ -140,15 +140,9 @@ impl<K: Key, T: Record + 'static, F: FnMut(&T) -> K, S: RollingStep<T>> Rolling<
         let measured = records.first().filter(|_| const { std::mem::needs_drop::<T>() });
         let measured = measured.and_then(|first| record::to_archive(&first.value).ok());
         let keys_before = batch.unsorted.len();
-        let blamed = Blamed::new(name);
         let table = &mut batch.unsorted;
-        staged.extend(records.iter().map(|record| {
-            blamed.at(record.at);
-            let key = key_of(&record.value);
-            let hash = stable_hash(&key);
-            table.prefetch(hash);
-            (hash, key)
-        }));
+        stage((name, key_of), records, table, staged);
+        let blamed = Blamed::new(name);
         for (Stamped { at, value }, key) in records.drain(..).zip(staged.drain(..)) {
             blamed.at(at);
             if let Err(error) = combine(step, table, key, Stamped { at, value }) {

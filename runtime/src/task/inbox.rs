@@ -5,35 +5,27 @@ use std::collections::VecDeque;
 use tailwater_core::{Barrier, Control, Result, Stamped, Timestamp};
 use tailwater_network::{Polled, Receiver};
 
-use super::alignment::Alignment;
+use super::channels::Channels;
 use super::watermark_merge::{Merged, WatermarkMerge};
 use super::{Event, Input, Step};
 use crate::checkpoint::config::Guarantee;
 
 /// The rings that a task reads on one core.
 pub struct Inbox<T> {
-    receivers: Vec<Receiver<T>>,
+    channels: Channels<T>,
     merge: WatermarkMerge,
-    alignment: Alignment,
     /// Merged control elements that wait for their turn.
     ready: VecDeque<Control>,
-    /// The channel that is polled next.
-    next: usize,
-    open: usize,
     ended: bool,
 }
 
 impl<T> Inbox<T> {
     /// Reads these rings.
     pub fn new(receivers: Vec<Receiver<T>>, guarantee: Guarantee) -> Self {
-        let channels = receivers.len();
         Self {
-            receivers,
-            merge: WatermarkMerge::new(channels),
-            alignment: Alignment::new(channels, guarantee),
+            merge: WatermarkMerge::new(receivers.len()),
+            channels: Channels::new(receivers, guarantee),
             ready: VecDeque::new(),
-            next: 0,
-            open: channels,
             ended: false,
         }
     }
@@ -47,33 +39,25 @@ impl<T> Inbox<T> {
             Control::Idle => queue(&mut self.ready, self.merge.on_idle(channel)),
             Control::Active => queue(&mut self.ready, self.merge.on_active(channel)),
             Control::Barrier(barrier) => {
-                let aligned = self.alignment.on_barrier(channel, barrier, now_ns);
+                let aligned = self.channels.on_barrier(channel, barrier, now_ns);
                 self.ready.extend(aligned.map(Control::Barrier));
             }
             Control::Marker(_) => self.ready.push_back(control),
             Control::End => {
-                self.open -= 1;
                 let merged = self.merge.on_watermark(channel, Timestamp::MAX);
                 queue(&mut self.ready, merged);
-                let aligned = self.alignment.on_end(channel, now_ns);
+                let aligned = self.channels.on_end(channel, now_ns);
                 self.ready.extend(aligned.map(Control::Barrier));
             }
         }
     }
-}
 
-impl<T> Inbox<T> {
     /// Takes control elements before which no record stands, until there is one to hand on.
     fn take_controls(&mut self, step: &Step) {
-        let mut none = Vec::new();
-        for channel in 0..self.receivers.len() {
-            // A limit of no records: only control elements whose turn it is.
-            while self.ready.is_empty()
-                && !self.alignment.is_blocked(channel)
-                && let Polled::Control(control) = self.receivers[channel].poll(0, &mut none)
-            {
-                self.on_control(channel, control, step.now_ns);
-            }
+        while self.ready.is_empty()
+            && let Some((channel, control)) = self.channels.poll_control()
+        {
+            self.on_control(channel, control, step.now_ns);
         }
     }
 }
@@ -96,29 +80,16 @@ impl<T> Input<T> for Inbox<T> {
             if let Some(control) = self.ready.pop_front() {
                 return Ok(Event::Control(control));
             }
-            if self.open == 0 && !self.ended {
+            if self.channels.have_ended() && !self.ended {
                 self.ended = true;
                 return Ok(Event::Control(Control::End));
             }
-            let mut found = false;
-            for _ in 0..self.receivers.len() {
-                let channel = self.next;
-                self.next = if channel + 1 == self.receivers.len() { 0 } else { channel + 1 };
-                if self.alignment.is_blocked(channel) {
-                    continue;
+            match self.channels.poll(limit, batch) {
+                Some((channel, Polled::Control(control))) => {
+                    self.on_control(channel, control, step.now_ns);
                 }
-                match self.receivers[channel].poll(limit, batch) {
-                    Polled::Empty => {}
-                    Polled::Records(_) => return Ok(Event::Records),
-                    Polled::Control(control) => {
-                        self.on_control(channel, control, step.now_ns);
-                        found = true;
-                        break;
-                    }
-                }
-            }
-            if !found {
-                return Ok(Event::Empty);
+                Some(_) => return Ok(Event::Records),
+                None => return Ok(Event::Empty),
             }
         }
     }
@@ -132,7 +103,7 @@ impl<T> Input<T> for Inbox<T> {
 
     fn poll_control(&mut self, step: &Step) -> Result<Option<Control>> {
         self.take_controls(step);
-        if self.ready.is_empty() && self.open == 0 && !self.ended {
+        if self.ready.is_empty() && self.channels.have_ended() && !self.ended {
             self.ended = true;
             return Ok(Some(Control::End));
         }
@@ -142,24 +113,16 @@ impl<T> Input<T> for Inbox<T> {
     fn on_blocked(&mut self, _: &Step) {}
 
     fn alignment_ns(&self) -> u64 {
-        self.alignment.took_ns
+        self.channels.alignment_ns()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Mode;
     use tailwater_network::{Sender, channel};
 
-    const STEP: Step = Step {
-        now_ns: 0,
-        mode: Mode::Running,
-        barrier: 0,
-        completed: 0,
-        is_over: false,
-        budget: 64,
-    };
+    const STEP: Step = Step::FIRST;
 
     fn two() -> (Sender<u32>, Sender<u32>, Inbox<u32>) {
         let (first, first_out) = channel(16);

@@ -23,12 +23,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use tailwater_core::{Barrier, Control, Record, Result, Stamped, Timestamp, stable_hash};
 use tailwater_network::{Polled, Receiver};
 use tailwater_operators::blame::blame;
+use tailwater_state::budget::Held as Memory;
 use tailwater_state::{
-    Budget, Drain, Entries, Entry, SnapshotReader, SnapshotWriter, Spread, StateContext,
-    TrackedState,
+    Drain, Entries, Entry, SnapshotReader, SnapshotWriter, Spread, StateContext, TrackedState,
 };
 
-use super::alignment::Alignment;
+use super::channels::Channels;
 use super::lineage::{Lineage, Origin, over_edge, too_deep};
 use super::watermark_merge::WatermarkMerge;
 use super::{Event, Input, Step};
@@ -38,8 +38,6 @@ use crate::checkpoint::config::Guarantee;
 const MERGE: &str = "merge";
 /// Records that are taken off the rings before the task looks at what else there is to do.
 const TAKEN_MAX: usize = 4096;
-/// Records whose memory is asked for at first; later for as many again as there are.
-const RESERVED_MIN: usize = 64;
 
 /// A record on its way between two stages.
 #[derive(Debug)]
@@ -90,16 +88,14 @@ pub enum For {
 
 /// Reads the rings of a task on one core; `F` says whom a record is for.
 pub struct MergingInbox<T, F> {
-    /// The number of the edge beside each.
-    receivers: Vec<(u64, Receiver<Marked<T>>)>,
+    channels: Channels<Marked<T>>,
+    /// The number of the edge of each channel.
+    edges: Vec<u64>,
     several_edges: bool,
     whom: F,
     merge: WatermarkMerge,
-    alignment: Alignment,
     /// Barriers and markers that wait for their turn.
     ready: VecDeque<Control>,
-    next: usize,
-    open: usize,
     ended: bool,
     /// The watermark that the chain was told last.
     clock: Timestamp,
@@ -110,9 +106,8 @@ pub struct MergingInbox<T, F> {
     /// All that is held, with its number in `held`; what is for all has none.
     order: BinaryHeap<Reverse<(Origin, Option<u32>)>>,
     batch: Vec<Stamped<Marked<T>>>,
-    budget: Budget,
-    /// For so many records memory was asked for.
-    reserved: usize,
+    /// The memory of the order; `held` counts its own.
+    memory: Memory,
 }
 
 impl<T, F> MergingInbox<T, F>
@@ -129,20 +124,18 @@ where
         state: &StateContext,
     ) -> Self {
         let several_edges = edges.len() > 1;
-        let numbered = edges.into_iter().zip(0..);
-        let receivers: Vec<_> = numbered
-            .flat_map(|(edge, number)| edge.into_iter().map(move |receiver| (number, receiver)))
-            .collect();
-        let channels = receivers.len();
+        let of_edge = |(edge, number): (Vec<_>, u64)| {
+            edge.into_iter().map(move |receiver| (number, receiver))
+        };
+        let (edges, receivers): (Vec<_>, Vec<_>) =
+            edges.into_iter().zip(0..).flat_map(of_edge).unzip();
         Self {
-            receivers,
+            merge: WatermarkMerge::new(edges.len()),
+            channels: Channels::new(receivers, guarantee),
+            edges,
             several_edges,
             whom,
-            merge: WatermarkMerge::new(channels),
-            alignment: Alignment::new(channels, guarantee),
             ready: VecDeque::new(),
-            next: 0,
-            open: channels,
             ended: false,
             clock: Timestamp::MIN,
             lineage,
@@ -150,8 +143,7 @@ where
             for_all: BTreeMap::new(),
             order: BinaryHeap::new(),
             batch: Vec::new(),
-            budget: state.budget.clone(),
-            reserved: 0,
+            memory: Memory::of(&state.budget),
         }
     }
 
@@ -162,15 +154,14 @@ where
                 None
             }
             Control::Idle | Control::Active => None,
-            Control::Barrier(barrier) => self.alignment.on_barrier(channel, barrier, now_ns),
+            Control::Barrier(barrier) => self.channels.on_barrier(channel, barrier, now_ns),
             Control::Marker(_) => {
                 self.ready.push_back(control);
                 None
             }
             Control::End => {
-                self.open -= 1;
                 self.merge.on_watermark(channel, Timestamp::MAX);
-                self.alignment.on_end(channel, now_ns)
+                self.channels.on_end(channel, now_ns)
             }
         };
         self.ready.extend(aligned.map(Control::Barrier));
@@ -187,7 +178,7 @@ where
             self.keep(origin, whom, Stamped { at, value });
         }
         self.batch = batch;
-        self.reserve();
+        self.count();
         Ok(())
     }
 
@@ -204,15 +195,11 @@ where
         self.order.push(Reverse((origin, Some(number))));
     }
 
-    /// Asks for the memory of what is held; a refusal ends the job in the task's next step.
-    fn reserve(&mut self) {
-        while self.order.len() > self.reserved {
-            let more = self.reserved.max(RESERVED_MIN);
-            if !self.budget.reserve(more * Self::BYTES) {
-                self.budget.overdraw(more * Self::BYTES);
-            }
-            self.reserved += more;
-        }
+    /// Counts the memory of the order and of the copies, after some were taken.
+    fn count(&mut self) {
+        let order = self.order.capacity() * size_of::<Reverse<(Origin, Option<u32>)>>();
+        let copies = self.for_all.len() * size_of::<(Origin, Stamped<T>)>();
+        self.memory.set(order + copies);
     }
 
     /// Whether the chain has yet to hear of records or of event time before it takes a barrier.
@@ -255,17 +242,6 @@ where
     }
 }
 
-impl<T, F> MergingInbox<T, F> {
-    /// What a record takes while it is held, without what its value keeps elsewhere.
-    const BYTES: usize = size_of::<Held<T>>() + 16 + size_of::<(Origin, Option<u32>)>();
-}
-
-impl<T, F> Drop for MergingInbox<T, F> {
-    fn drop(&mut self) {
-        self.budget.release(self.reserved * Self::BYTES);
-    }
-}
-
 impl<T, F> Input<T> for MergingInbox<T, F>
 where
     T: Record,
@@ -281,46 +257,33 @@ where
             if let Some(control) = self.ready.pop_front() {
                 return Ok(Event::Control(control));
             }
-            if self.open == 0 {
+            if self.channels.have_ended() {
                 let ended = std::mem::replace(&mut self.ended, true);
                 return Ok(if ended { Event::Empty } else { Event::Control(Control::End) });
             }
-            let mut found = false;
-            for _ in 0..self.receivers.len() {
-                let channel = self.next;
-                self.next = if channel + 1 == self.receivers.len() { 0 } else { channel + 1 };
-                if self.alignment.is_blocked(channel) {
-                    continue;
+            let polled = self.channels.poll(limit, &mut self.batch);
+            match polled {
+                Some((channel, Polled::Control(control))) => {
+                    self.on_control(channel, control, step.now_ns);
                 }
-                let (edge, receiver) = &mut self.receivers[channel];
-                match receiver.poll(limit, &mut self.batch) {
-                    Polled::Empty => continue,
-                    Polled::Records(count) => {
-                        taken += count;
-                        let edge = *edge;
-                        self.hold(edge)?;
-                    }
-                    Polled::Control(control) => self.on_control(channel, control, step.now_ns),
+                Some((channel, _)) => {
+                    taken += self.batch.len();
+                    self.hold(self.edges[channel])?;
                 }
-                found = true;
-                break;
+                None => {}
             }
-            if !found || taken >= TAKEN_MAX {
+            if polled.is_none() || taken >= TAKEN_MAX {
                 return Ok(if taken > 0 { Event::Records } else { Event::Empty });
             }
         }
     }
 
     fn poll_barrier(&mut self, step: &Step) -> Result<Option<Barrier>> {
-        for channel in 0..self.receivers.len() {
-            // A limit of no records: only control elements whose turn it is.
-            while self.ready.is_empty()
-                && !self.is_due()
-                && !self.alignment.is_blocked(channel)
-                && let Polled::Control(control) = self.receivers[channel].1.poll(0, &mut self.batch)
-            {
-                self.on_control(channel, control, step.now_ns);
-            }
+        while self.ready.is_empty()
+            && !self.is_due()
+            && let Some((channel, control)) = self.channels.poll_control()
+        {
+            self.on_control(channel, control, step.now_ns);
         }
         let Some(Control::Barrier(barrier)) = self.ready.front().copied() else { return Ok(None) };
         if self.is_due() {
@@ -363,12 +326,12 @@ where
         for (origin, record) in copies {
             self.keep(origin, For::All, record);
         }
-        self.reserve();
+        self.count();
         Ok(())
     }
 
     fn alignment_ns(&self) -> u64 {
-        self.alignment.took_ns
+        self.channels.alignment_ns()
     }
 }
 
@@ -376,19 +339,12 @@ where
 mod tests {
     use super::super::lineage::ROOT;
     use super::*;
-    use crate::control::Mode;
     use proptest::prelude::*;
     use tailwater_core::KeyGroups;
     use tailwater_network::{Sender, channel};
+    use tailwater_state::Budget;
 
-    const STEP: Step = Step {
-        now_ns: 0,
-        mode: Mode::Running,
-        barrier: 0,
-        completed: 0,
-        is_over: false,
-        budget: 64,
-    };
+    const STEP: Step = Step::FIRST;
     const CHANNELS: usize = 3;
 
     type TestInbox = MergingInbox<u64, fn(&u64) -> For>;

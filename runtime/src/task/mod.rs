@@ -1,6 +1,7 @@
 //! Tasks: a chain of operators with its input and output ends, stepped by whatever driver there is.
 
 pub mod alignment;
+mod channels;
 pub mod drift;
 pub mod fork;
 mod handover;
@@ -63,6 +64,19 @@ pub struct Step {
     pub is_over: bool,
     /// The most records to take in.
     pub budget: usize,
+}
+
+#[cfg(test)]
+impl Step {
+    /// The first step of a job without checkpoints.
+    pub(crate) const FIRST: Self = Self {
+        now_ns: 0,
+        mode: Mode::Running,
+        barrier: 0,
+        completed: 0,
+        is_over: false,
+        budget: 64,
+    };
 }
 
 /// What a step came to, from the least to the most reason to step again at once.

@@ -217,7 +217,8 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
             match self.input.poll(step, budget.min(self.batch_max), &mut self.batch)? {
                 Event::Empty => break,
                 Event::Records => {
-                    budget = budget.saturating_sub(self.batch.len());
+                    // An input may have been busy with records that it does not hand on yet.
+                    budget = budget.saturating_sub(self.batch.len().max(1));
                     self.records_in.add(self.batch.len() as u64);
                     self.chain.on_batch(&mut self.batch, &mut self.output);
                 }
