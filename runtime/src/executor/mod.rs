@@ -236,6 +236,9 @@ fn supervise(
     between_steps: BetweenSteps,
 ) -> Result<(Supervisor, Vec<String>)> {
     local.check()?;
+    if !matches!(local.driver, Driver::Seeded(_)) {
+        SystemClock::warm_up();
+    }
     let placement = Placement::plan(&local)?;
     let mut warnings = placement.warnings.clone();
     let unbounded = graph.nodes.iter().find(|node| !node.is_bounded);

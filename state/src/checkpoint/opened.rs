@@ -1,6 +1,8 @@
 //! A checkpoint that is read: opened, found whole, and given back to operators.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tailwater_core::{Error, ErrorKind, Result};
 
@@ -13,8 +15,8 @@ use crate::changes::{Declaration, EVERY_GROUP, Frame, Frames, Payload};
 use crate::snapshot::{RestoreSource, StoredValues};
 use crate::store::CheckpointStore;
 
-/// Frames are handed on in batches of so many: enough to prefetch what they touch.
-const BATCH: usize = 64;
+/// Frames are handed on in batches of so many: enough to ask early for what they touch.
+const BATCH: usize = 512;
 
 /// Which checkpoint of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,17 +135,43 @@ impl OpenedCheckpoint {
         Ok(Self { segments: segments.map_err(explain)?, manifest, skipped: Vec::new() })
     }
 
-    /// Compares every block with its checksum, and sees that frames are frames.
+    /// Compares every block with its checksum, with as many reads under way as are best at once.
     ///
     /// # Errors
     /// With the first damaged block: file and byte.
     pub fn verify(&self) -> Result<()> {
-        let checkpoint = self.manifest.checkpoint;
-        let mut buffer = Buffer::new();
-        self.segments
+        let blocks: Vec<Vec<_>> =
+            self.segments.iter().map(|segment| segment.index.blocks.iter().collect()).collect();
+        let runs: Vec<_> = self
+            .segments
             .iter()
-            .try_for_each(|segment| segment.read(|_| true, &mut buffer, &mut |_, _| Ok(())))
-            .map_err(|cause| cause.context(format!("cannot use checkpoint {checkpoint}")))
+            .zip(&blocks)
+            .flat_map(|(segment, blocks)| segment.runs(blocks).map(move |run| (segment, run)))
+            .collect();
+        let next = AtomicUsize::new(0);
+        // Reads run after run, whichever is next; up to the first that is damaged.
+        let read = || {
+            let mut buffer = Buffer::new();
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                let Some((segment, run)) = runs.get(number) else { return None };
+                if let Err(cause) = segment.read_run(run, &mut buffer, &mut |_, _| Ok(())) {
+                    return Some((number, cause));
+                }
+            }
+        };
+        let readers = self.segments.iter().map(Segment::reads_at_once).max().unwrap_or(1);
+        let damaged = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..readers.min(runs.len())).map(|_| scope.spawn(&read)).collect();
+            let own = read();
+            let others = others.into_iter().flat_map(|thread| thread.join().expect("no panic"));
+            others.chain(own).min_by_key(|(number, _)| *number)
+        });
+        let checkpoint = self.manifest.checkpoint;
+        damaged.map_or(Ok(()), |(_, cause)| {
+            Err(cause.context(format!("cannot use checkpoint {checkpoint}")))
+        })
     }
 
     /// What it is.

@@ -1,5 +1,4 @@
-//! Taking entries of a checkpoint in: in batches, each key's slot asked for before the first is
-//! used.
+//! Taking entries of a checkpoint in, each key's slot asked for some entries before it is used.
 
 use rkyv::util::AlignedVec;
 use tailwater_core::{Error, Key, Record, Result, stable_hash};
@@ -10,35 +9,32 @@ use crate::changes::{Frame, GroupRange, Payload};
 use super::area::{Area, MARKS, tag_of};
 use super::{StateTable, forget_all, set_bits};
 
-/// Keys whose slots are asked for at once.
-const BATCH: usize = 32;
+/// So many entries before an entry's turn its slot is asked for.
+const AHEAD: usize = 32;
 
 impl<K: Key, V: Record> StateTable<K, V> {
     pub(super) fn load_frames(&mut self, frames: &[Frame<'_>]) -> Result<()> {
         assert!(!self.is_draining(), "entries are restored before the first barrier");
         self.become_known();
-        let mut keys: Vec<Option<(u64, K)>> = Vec::with_capacity(BATCH);
+        let mut keys: Vec<Option<(u64, K)>> = Vec::with_capacity(frames.len());
         let mut scratch = AlignedVec::new();
-        for batch in frames.chunks(BATCH) {
-            keys.clear();
-            for frame in batch {
-                let key = self.key_of(frame, &mut scratch)?;
+        for (turn, frame) in frames.iter().enumerate() {
+            while keys.len() < frames.len().min(turn + AHEAD) {
+                let key = self.key_of(&frames[keys.len()], &mut scratch)?;
                 if let Some((hash, _)) = &key {
                     self.prefetch(*hash);
                 }
                 keys.push(key);
             }
-            for (frame, key) in batch.iter().zip(keys.drain(..)) {
-                match (key, frame.payload) {
-                    (Some((hash, key)), Payload::Upsert(value)) => {
-                        self.put_clean(hash, key, read(value, &mut scratch)?);
-                    }
-                    (Some((hash, key)), _) => {
-                        self.remove_quietly(hash, &key, |_, _, _, _, _| {});
-                    }
-                    (None, Payload::NamespaceTombstone(groups)) => self.forget_namespace(groups),
-                    (None, _) => {}
+            match (keys[turn].take(), frame.payload) {
+                (Some((hash, key)), Payload::Upsert(value)) => {
+                    self.put_clean(hash, key, read(value, &mut scratch)?);
                 }
+                (Some((hash, key)), _) => {
+                    self.remove_quietly(hash, &key, |_, _, _, _, _| {});
+                }
+                (None, Payload::NamespaceTombstone(groups)) => self.forget_namespace(groups),
+                (None, _) => {}
             }
         }
         Ok(())
