@@ -16,7 +16,7 @@ use crate::snapshot::{RestoreSource, StoredValues};
 use crate::store::CheckpointStore;
 
 /// Frames are handed on in batches of so many: enough to ask early for what they touch.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 
 /// Which checkpoint of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +162,7 @@ impl OpenedCheckpoint {
         };
         let readers = self.segments.iter().map(Segment::reads_at_once).max().unwrap_or(1);
         let damaged = std::thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..readers.min(runs.len())).map(|_| scope.spawn(&read)).collect();
+            let others: Vec<_> = (1..readers.min(runs.len())).map(|_| scope.spawn(&read)).collect();
             let own = read();
             let others = others.into_iter().flat_map(|thread| thread.join().expect("no panic"));
             others.chain(own).min_by_key(|(number, _)| *number)

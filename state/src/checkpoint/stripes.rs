@@ -13,7 +13,7 @@ use crate::changes::{EVERY_GROUP, Frame, Payload};
 /// Key groups are sorted into so many stripes: a slice of a merge is at least one of them.
 pub(crate) const STRIPES: usize = 64;
 /// A stripe is written as a block when it has so many bytes: the header is then a thousandth.
-const STRIPE_BYTES: usize = 64 << 10;
+const STRIPE_BYTES: usize = 16 << 10;
 
 /// Frames that will be a block.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::opened::BATCH;
 use super::*;
 use crate::changes::{Frame, Payload, SnapshotKind};
 use crate::snapshot::{RestoreSource, Spread};
@@ -38,7 +39,7 @@ pub(super) fn replay(opened: &OpenedCheckpoint, operator: &str, state: &str) -> 
         let mut model = Model::new();
         opened
             .frames(operator, state, groups, &mut |frames| {
-                assert!(frames.len() <= 64);
+                assert!(frames.len() <= BATCH);
                 for frame in frames {
                     match frame.payload {
                         Payload::Upsert(value) => {
