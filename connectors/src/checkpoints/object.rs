@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore as Objects, ObjectStoreExt};
@@ -49,7 +49,13 @@ impl ObjectStore {
         };
         // The first that is installed stays; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let s3 = AmazonS3Builder::from_env().with_url(url).build().map_err(explain)?;
+        let mut s3 = AmazonS3Builder::from_env().with_url(url);
+        // Who names an endpoint without TLS means it: a store of one's own, most likely.
+        let endpoint = s3.get_config_value(&AmazonS3ConfigKey::Endpoint);
+        if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+            s3 = s3.with_allow_http(true);
+        }
+        let s3 = s3.build().map_err(explain)?;
         Self::new(Arc::new(s3), prefix, url)
     }
 

@@ -105,3 +105,12 @@ fn an_s3_url_is_a_bucket_and_a_prefix() {
     let store = create_store("s3://bucket/jobs/vwap").unwrap();
     assert_eq!(store.describe(), "s3://bucket/jobs/vwap");
 }
+
+#[test]
+fn on_a_server_that_speaks_s3() {
+    let Ok(url) = std::env::var("TAILWATER_S3") else {
+        eprintln!("skipped: TAILWATER_S3 names no empty place, such as s3://bucket/prefix");
+        return;
+    };
+    write_and_read_back(create_store(&url).unwrap());
+}

@@ -154,7 +154,7 @@ impl OpenedCheckpoint {
             let mut buffer = Buffer::new();
             loop {
                 let number = next.fetch_add(1, Relaxed);
-                let Some((segment, run)) = runs.get(number) else { return None };
+                let (segment, run) = runs.get(number)?;
                 if let Err(cause) = segment.read_run(run, &mut buffer, &mut |_, _| Ok(())) {
                     return Some((number, cause));
                 }
@@ -162,7 +162,7 @@ impl OpenedCheckpoint {
         };
         let readers = self.segments.iter().map(Segment::reads_at_once).max().unwrap_or(1);
         let damaged = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..readers.min(runs.len())).map(|_| scope.spawn(&read)).collect();
+            let others: Vec<_> = (1..readers.min(runs.len())).map(|_| scope.spawn(read)).collect();
             let own = read();
             let others = others.into_iter().flat_map(|thread| thread.join().expect("no panic"));
             others.chain(own).min_by_key(|(number, _)| *number)
