@@ -28,6 +28,8 @@ pub(crate) const ALIGN_MAX: usize = 4096;
 /// Regions of at least so many bytes are mapped.
 pub(crate) const MAPPED_FROM: usize = 1 << 20;
 const HUGE_PAGE: usize = 2 << 20;
+/// While memory is populated the process can map none: other cores would wait for all of a region.
+const POPULATED_AT_ONCE: usize = 2 * HUGE_PAGE;
 const PAGE: usize = 4096;
 
 /// Who grants memory.
@@ -135,7 +137,11 @@ impl Arena {
                 Ok(()) => {}
             }
         }
-        if let Err(error) = mapping.advise_range(Advice::PopulateWrite, ahead, bytes) {
+        let populated = (0..bytes).step_by(POPULATED_AT_ONCE).try_for_each(|begin| {
+            let len = POPULATED_AT_ONCE.min(bytes - begin);
+            mapping.advise_range(Advice::PopulateWrite, ahead + begin, len)
+        });
+        if let Err(error) = populated {
             if error.kind() != std::io::ErrorKind::InvalidInput {
                 return Err(error.to_string());
             }
