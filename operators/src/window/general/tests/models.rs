@@ -401,6 +401,30 @@ proptest! {
         prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
     }
 
+    /// Where the watermark lags by many gaps a key has many sessions open, which come, grow, merge
+    /// and go in any order.
+    // SEMANTICS 39
+    #[test]
+    fn sessions_agree_with_a_model_where_the_watermark_lags(
+        records in prop::collection::vec((0u8..2, 0i64..200, prop::bool::weighted(0.05)), 0..150),
+        gap in 1i64..4,
+        lateness in prop_oneof![Just(0i64), 0i64..50],
+    ) {
+        let mut script = Vec::new();
+        let mut watermark = -1;
+        for (id, (key, at, rises)) in (0i64..).zip(records) {
+            script.push(Element::Record(Stamped::new(Timestamp(at), (key, id))));
+            if rises {
+                watermark += at / 4;
+                script.push(w(watermark));
+            }
+        }
+        script.push(w(i64::MAX));
+        let (shape, eviction) = (Shape::Session(gap), Eviction::None);
+        let case = Case { shape, rule: Rule::EventTime, purging: false, eviction, lateness };
+        prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
+    }
+
     // SEMANTICS 33, 36-38
     #[test]
     fn evictors_agree_with_a_model(case in evicting_case(), script in script(50)) {
