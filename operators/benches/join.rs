@@ -2,9 +2,9 @@
 //! quotes in force, on 1,000 symbols? And the interval join to two buffers a symbol, for trades and
 //! the quotes around them?
 //!
-//! Each answer is a ratio of records a second, the median of short pairs in the order A B B A in one
-//! run, with its quartiles. The tape is a recording of two instruments where `TAILWATER_DATA` (or
-//! `../shared/data`) has it, each copied to 500 symbols with its own delay, and a random walk
+//! Each answer is a ratio of records a second, the median of short pairs in the order A B B A in
+//! one run, with its quartiles. The tape is a recording of two instruments where `TAILWATER_DATA`
+//! (or `../shared/data`) has it, each copied to 500 symbols with its own delay, and a random walk
 //! otherwise. Both sides read it from memory, and their matches must agree.
 #![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods)]
 

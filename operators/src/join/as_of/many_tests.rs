@@ -28,11 +28,11 @@ fn quotes() -> Vec<In> {
 fn shuffled(first: u32, count: u32, from: i64) -> Vec<In> {
     let record = |id: u32| {
         let random = nth(11, u64::from(id));
-        let key = if id % 2 == 0 { 0 } else { (random % u64::from(KEYS)) as u32 };
+        let key = if id.is_multiple_of(2) { 0 } else { (random % u64::from(KEYS)) as u32 };
         let at = Timestamp(from + (random >> 32) as i64 % 1_000);
         let left = Stamped::new(at, Either::First((key, id)));
         let right = Stamped::new(at + Span(id.into()), Either::Second((key, KEYS + id)));
-        [Some(left), (id % 3 == 0).then_some(right)]
+        [Some(left), id.is_multiple_of(3).then_some(right)]
     };
     (first..first + count).flat_map(record).flatten().collect()
 }
