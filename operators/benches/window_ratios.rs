@@ -1,5 +1,5 @@
-//! What do sliding windows cost beside tumbling ones, sessions beside a loop written by hand, and
-//! the general operator beside panes?
+//! What do sliding windows cost beside tumbling ones, sessions beside a loop written by hand, a
+//! thousand open sessions of each key beside one, and the general operator beside panes?
 //!
 //! Each answer is a ratio of records a second, the median of short pairs in the order A B B A in
 //! one run. Both sides of a pair form the same records; their numbers of results are printed, too.
@@ -89,12 +89,15 @@ struct Running<O> {
     next: u64,
     step: i64,
     keys: u64,
+    /// How far the watermark is behind the records.
+    lag: i64,
 }
 
 impl<O: Operator<In = Event>> Running<O> {
     fn new(mut operator: O, step: i64, keys: u64) -> Self {
         operator.open(&OperatorContext::single_core()).expect("the operator opens");
-        Self { operator, batch: Vec::new(), out: Tally::default(), next: 0, step, keys }
+        let (batch, out) = (Vec::new(), Tally::default());
+        Self { operator, batch, out, next: 0, step, keys, lag: 0 }
     }
 
     /// The same after `seconds` of event time, with a record of each key in each of them.
@@ -120,7 +123,7 @@ impl<O: Operator<In = Event>> Running<O> {
             let indices = self.next..next;
             self.batch.extend(indices.map(|index| event(index, self.step, self.keys)));
             self.operator.on_batch(&mut self.batch, &mut self.out);
-            let watermark = Timestamp(next as i64 * self.step - 1);
+            let watermark = Timestamp(next as i64 * self.step - 1 - self.lag);
             self.operator.on_watermark(watermark, &mut self.out);
             self.next = next;
         }
@@ -185,6 +188,16 @@ fn sessions_by_hand(keys: u64, gap: i64) -> u64 {
     }
     fire(&mut open, &mut due, i64::MAX);
     out.0
+}
+
+/// Sessions of a few records each, with a watermark that lags behind the records by so much.
+fn lagging_sessions(keys: u64, gap: i64, lag: i64) -> u64 {
+    let session = Session::with_gap(Span(gap));
+    let sessions = GeneralWindows::sessions(key_of, session, (count(), sum(bytes)));
+    let mut running = Running { lag, ..Running::new(sessions, STEP_NS, keys) };
+    running.go_on();
+    running.operator.on_watermark(Timestamp::MAX, &mut running.out);
+    running.out.0
 }
 
 /// The default trigger as a user would write it.
@@ -300,6 +313,14 @@ fn main() {
             drive(GeneralWindows::sessions(key_of, session, aggregate), 100_000)
         },
         || sessions_by_hand(100_000, gap),
+    );
+    // A session of a key takes 2.7 gaps with the pause behind it: 1,000 of each are open.
+    let (keys, gap) = (100, 100 * STEP_NS);
+    compare(
+        "sessions, 1,000 open of each of 100 keys to one",
+        0.2,
+        || lagging_sessions(keys, gap, 2_700 * gap),
+        || lagging_sessions(keys, gap, 0),
     );
     let general = |keys| {
         let contents = Incremental::new((count(), sum(bytes)));

@@ -37,6 +37,8 @@ mod rule;
 #[cfg(test)]
 mod late_tests;
 #[cfg(test)]
+mod many_tests;
+#[cfg(test)]
 mod tests;
 
 use std::marker::PhantomData;
@@ -47,7 +49,7 @@ use tailwater_core::{
 };
 use tailwater_state::{Drain, Entries, SnapshotReader, SnapshotWriter, TrackedState};
 
-use crate::blame::{Blamed, blame};
+use crate::blame::blame;
 use crate::{Collect, Description, Operator, OperatorContext};
 
 use fresh::Fresh;
@@ -60,6 +62,9 @@ pub use rule::{AsOf, Direction, Ties};
 const AHEAD: usize = 16;
 /// Records that are worked off between two looks at the room in the output.
 const GROUP: usize = 256;
+/// A table of so many bytes stays in the second cache of itself: asking for its slots ahead of time
+/// costs more than waiting for them.
+const CACHED_BYTES: usize = 256 << 10;
 /// The most records that are fresh: what a barrier, which has to hold them, may have to wait for.
 const FRESH_MAX: usize = 1024;
 /// Records that were held and are worked off before the task looks at what else there is to do.
@@ -153,33 +158,34 @@ where
     FL: FnMut(&L) -> K + Send + 'static,
     FR: FnMut(&R) -> K + Send + 'static,
 {
-    fn key_of(&mut self, at: Timestamp, record: &Either<L, R>) -> (u64, K) {
-        let Self { name, key_of_left, key_of_right, .. } = self;
-        let key = blame(name, at, || match record {
+    /// The key of a record and its hash.
+    #[inline(always)]
+    fn key_of(
+        name: &str,
+        (key_of_left, key_of_right): &mut (&mut FL, &mut FR),
+        Stamped { at, value }: &Stamped<Either<L, R>>,
+    ) -> (u64, K) {
+        let key = blame(name, *at, || match value {
             Either::First(left) => key_of_left(left),
             Either::Second(right) => key_of_right(right),
         });
         (stable_hash(&key), key)
     }
 
+    fn keyed(&mut self, record: &Stamped<Either<L, R>>) -> (u64, K) {
+        let Self { name, key_of_left, key_of_right, .. } = self;
+        Self::key_of(name, &mut (key_of_left, key_of_right), record)
+    }
+
     /// Asks for keys and hashes of records that are worked on next.
     #[inline(always)]
-    fn stage<'a>(
+    fn stage(
         name: &str,
-        (key_of_left, key_of_right): (&mut FL, &mut FR),
+        key_of: &mut (&mut FL, &mut FR),
         keys: &mut Vec<(u64, K)>,
-        records: impl Iterator<Item = &'a Stamped<Either<L, R>>>,
+        records: &[Stamped<Either<L, R>>],
     ) {
-        let blamed = Blamed::new(name);
-        keys.extend(records.map(|Stamped { at, value }| {
-            blamed.at(*at);
-            let key = match value {
-                Either::First(left) => key_of_left(left),
-                Either::Second(right) => key_of_right(right),
-            };
-            (stable_hash(&key), key)
-        }));
-        blamed.acquit();
+        keys.extend(records.iter().map(|record| Self::key_of(name, key_of, record)));
     }
 
     fn hold(&mut self, key: K, record: Stamped<Either<L, R>>) -> (u32, u64) {
@@ -194,7 +200,7 @@ where
         fresh.sort();
         for record in fresh.take(count) {
             let (at, side) = (record.at, Side::of(&record.value));
-            let (hash, key) = self.key_of(at, &record.value);
+            let (hash, key) = self.keyed(&record);
             let (number, _) = self.hold(key, record);
             self.queue.push(Place { at, side, number, hash });
         }
@@ -303,11 +309,18 @@ where
     /// Works off the first of the fresh records.
     fn replay_fresh(&mut self, count: usize, out: &mut impl Collect<Matched<L, R>>) {
         let Self { name, key_of_left, key_of_right, keys, fresh, in_force, rule, .. } = self;
-        let records = fresh.first(count).iter();
-        Self::stage(name, (key_of_left, key_of_right), keys, records);
+        let (mut key_of, rule) = ((key_of_left, key_of_right), *rule);
+        if in_force.table.slot_bytes() <= CACHED_BYTES {
+            for record in fresh.take(count) {
+                let key = Self::key_of(name, &mut key_of, &record);
+                replay(key, record, in_force, rule, out);
+            }
+            return;
+        }
+        Self::stage(name, &mut key_of, keys, fresh.first(count));
         keys.iter().for_each(|(hash, _)| in_force.table.prefetch(*hash));
         for (record, key) in fresh.take(count).zip(keys.drain(..)) {
-            replay(key, record, in_force, *rule, out);
+            replay(key, record, in_force, rule, out);
         }
     }
 
@@ -430,8 +443,9 @@ where
             self.fresh.push(Stamped { at, value });
             return self.limit_fresh();
         }
-        let key = self.key_of(at, &value);
-        self.take_in(key, at, value, out);
+        let record = Stamped { at, value };
+        let key = self.keyed(&record);
+        self.take_in(key, at, record.value, out);
     }
 
     fn on_batch(
@@ -440,16 +454,14 @@ where
         out: &mut impl Collect<Matched<L, R>>,
     ) {
         if self.rule.direction == Direction::Backward {
-            let watermark = self.watermark;
-            if batch.iter().all(|record| record.at > watermark) {
-                self.fresh.append(batch);
+            if self.fresh.append(batch, self.watermark) {
                 return self.limit_fresh();
             }
             let records = batch.drain(..);
             return records.for_each(|Stamped { at, value }| self.on_record(at, value, out));
         }
         let Self { name, key_of_left, key_of_right, keys, in_force, look_ahead, .. } = self;
-        Self::stage(name, (key_of_left, key_of_right), keys, batch.iter());
+        Self::stage(name, &mut (key_of_left, key_of_right), keys, batch);
         for (hash, _) in keys.iter() {
             in_force.table.prefetch(*hash);
             look_ahead.sides.prefetch(*hash);

@@ -11,7 +11,9 @@
 //! A pair is emitted as soon as its second record has come, at the later of the two times. Unlike
 //! in an as-of join nothing waits for the watermark.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{
@@ -123,8 +125,21 @@ fn between<T>(side: &[Stamped<T>], first: i64, last: i64) -> &[Stamped<T>] {
 }
 
 fn keep<T>(side: &mut Vec<Stamped<T>>, at: Timestamp, value: T) {
+    if side.last().is_none_or(|last| last.at <= at) {
+        return side.push(Stamped { at, value });
+    }
     let place = side.partition_point(|record| record.at <= at);
     side.insert(place, Stamped { at, value });
+}
+
+/// Drops the first `ended` records where they are at least half of all, so that each of the others
+/// is moved once at the most on average; how many of them are left.
+fn drop_ended<T>(side: &mut Vec<Stamped<T>>, ended: usize) -> usize {
+    if ended * 2 < side.len() {
+        return ended;
+    }
+    side.drain(..ended);
+    0
 }
 
 impl<L, R> Sides<L, R> {
@@ -136,10 +151,10 @@ impl<L, R> Sides<L, R> {
         (lefts, rights)
     }
 
-    /// The watermark that ends the next of its records.
-    fn next_end(&self, interval: Interval) -> Option<Timestamp> {
-        let left = self.lefts.first().map(|left| interval.left_ends(left.at));
-        let right = self.rights.first().map(|right| interval.right_ends(right.at));
+    /// The watermark that ends the last record of a side.
+    fn side_ends(&self, interval: Interval) -> Option<Timestamp> {
+        let left = self.lefts.last().map(|left| interval.left_ends(left.at));
+        let right = self.rights.last().map(|right| interval.right_ends(right.at));
         left.into_iter().chain(right).min()
     }
 }
@@ -154,15 +169,41 @@ pub struct IntervalJoin<K, L, R, FL, FR> {
     late_dropped: Counter,
     /// A key's records are archived together when one of them changes.
     sides: StateTable<K, Sides<L, R>>,
-    /// When to look after a key: once for each that has records, not after the next of them ends.
-    /// Derived from `sides`.
-    ends: BTreeMap<(Timestamp, u64), K>,
-    next_number: u64,
+    /// When to look after a key: once for each that has records, when those that a side had at the
+    /// last look have ended. Each record of a key looks after those before it, so that only of a
+    /// key that falls silent some that have ended stay until then. Derived from `sides`.
+    looks: BinaryHeap<Look<K>>,
     watermark: Timestamp,
     pending: Option<Timestamp>,
     /// Empty between calls.
     group: Vec<Keyed<K, L, R>>,
 }
+
+/// When to look after a key. The greatest is the first.
+struct Look<K> {
+    at: Timestamp,
+    key: K,
+}
+
+impl<K> Ord for Look<K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl<K> PartialOrd for Look<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> PartialEq for Look<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl<K> Eq for Look<K> {}
 
 /// A record, its key and the key's hash.
 type Keyed<K, L, R> = (u64, K, Stamped<Either<L, R>>);
@@ -178,8 +219,7 @@ impl<K, L, R, FL, FR> IntervalJoin<K, L, R, FL, FR> {
             late_records: LateRecords::Drop,
             late_dropped: Counter::default(),
             sides: StateTable::detached(),
-            ends: BTreeMap::new(),
-            next_number: 0,
+            looks: BinaryHeap::new(),
             watermark: Timestamp::MIN,
             pending: None,
             group: Vec::new(),
@@ -237,11 +277,13 @@ where
         if at < self.watermark {
             return self.late(at, value, out);
         }
-        let Self { interval, sides, ends, next_number, watermark, .. } = self;
+        let Self { interval, sides, looks, watermark, .. } = self;
         let sides = sides.get_or_insert_with(hash, key.clone(), Sides::default);
         let was_empty = sides.lefts.is_empty() && sides.rights.is_empty();
-        // What has ended is not joined any more, whether it was looked after already or not.
+        // What has ended is not joined any more, whether it was dropped already or not.
         let (ended_lefts, ended_rights) = sides.ended(*interval, *watermark);
+        let ended_lefts = drop_ended(&mut sides.lefts, ended_lefts);
+        let ended_rights = drop_ended(&mut sides.rights, ended_rights);
         match value {
             Either::First(left) => {
                 let (first, last) =
@@ -262,9 +304,8 @@ where
                 keep(&mut sides.rights, at, right);
             }
         }
-        if was_empty && let Some(end) = sides.next_end(*interval) {
-            ends.insert((end, *next_number), key);
-            *next_number += 1;
+        if was_empty && let Some(at) = sides.side_ends(*interval) {
+            looks.push(Look { at, key });
         }
     }
 
@@ -286,20 +327,18 @@ where
         }
     }
 
-    /// Forgets what has ended of the key that is to be looked after first.
-    fn look_after(&mut self, key: K, watermark: Timestamp) {
-        let hash = stable_hash(&key);
-        let Some(sides) = self.sides.get_mut(hash, &key) else { return };
+    /// Forgets what has ended of a key; when to look after it again, if something is left.
+    fn look_after(&mut self, key: &K, watermark: Timestamp) -> Option<Timestamp> {
+        let hash = stable_hash(key);
+        let sides = self.sides.get_mut(hash, key)?;
         let (lefts, rights) = sides.ended(self.interval, watermark);
         sides.lefts.drain(..lefts);
         sides.rights.drain(..rights);
-        match sides.next_end(self.interval) {
-            Some(end) => {
-                self.ends.insert((end, self.next_number), key);
-                self.next_number += 1;
-            }
-            None => drop(self.sides.remove(hash, &key)),
+        let next = sides.side_ends(self.interval);
+        if next.is_none() {
+            self.sides.remove(hash, key);
         }
+        next
     }
 }
 
@@ -367,7 +406,7 @@ where
     // SEMANTICS 88
     fn on_key_end(&mut self, _: &mut impl Collect<IntervalJoined<L, R>>) {
         self.sides.clear();
-        self.ends.clear();
+        self.looks.clear();
     }
 
     fn is_pending(&self) -> bool {
@@ -376,14 +415,20 @@ where
 
     fn resume(&mut self, out: &mut impl Collect<IntervalJoined<L, R>>) {
         let Some(watermark) = self.pending else { return };
+        let mut looks = std::mem::take(&mut self.looks);
         for _ in 0..KEYS_MAX {
-            let next = self.ends.first_entry().filter(|next| next.key().0 <= watermark);
-            let Some(next) = next else {
+            let Some(mut look) = looks.peek_mut().filter(|look| look.at <= watermark) else {
                 self.pending = None;
-                return out.watermark(watermark);
+                break;
             };
-            let key = next.remove();
-            self.look_after(key, watermark);
+            match self.look_after(&look.key, watermark) {
+                Some(at) => look.at = at,
+                None => drop(PeekMut::pop(look)),
+            }
+        }
+        self.looks = looks;
+        if self.pending.is_none() {
+            out.watermark(watermark);
         }
     }
 
@@ -405,11 +450,10 @@ where
             self.watermark = watermarks.into_iter().min().unwrap_or(Timestamp::MIN);
             from.tracked("sides", &mut self.sides)
         })?;
-        let Self { sides, ends, next_number, interval, .. } = self;
+        let Self { sides, looks, interval, .. } = self;
         for (_, key, sides) in sides.iter() {
-            if let Some(end) = sides.next_end(*interval) {
-                ends.insert((end, *next_number), key.clone());
-                *next_number += 1;
+            if let Some(at) = sides.side_ends(*interval) {
+                looks.push(Look { at, key: key.clone() });
             }
         }
         Ok(())

@@ -34,15 +34,25 @@ impl<L, R> Fresh<L, R> {
         self.records.push(record);
     }
 
-    /// Appends a batch and empties it.
+    /// Appends a batch that lies after the watermark as a whole, and empties it. Otherwise nothing
+    /// happens, and the answer is no.
     #[inline]
-    pub(super) fn append(&mut self, batch: &mut Vec<Stamped<Either<L, R>>>) {
-        let meets = match (self.records.last(), batch.first()) {
-            (Some(last), Some(first)) => order(last) <= order(first),
-            _ => true,
-        };
-        self.is_sorted &= meets && batch.is_sorted_by_key(order);
+    pub(super) fn append(
+        &mut self,
+        batch: &mut Vec<Stamped<Either<L, R>>>,
+        watermark: Timestamp,
+    ) -> bool {
+        let Some(first) = batch.first() else { return true };
+        let meets = self.records.last().is_none_or(|last| order(last) <= order(first));
+        // The usual batch is in order, so that this look at all of them is the only one.
+        let is_sorted = batch.is_sorted_by_key(order);
+        let is_after = |record: &Stamped<Either<L, R>>| record.at > watermark;
+        if !is_after(first) || !(is_sorted || batch.iter().all(is_after)) {
+            return false;
+        }
+        self.is_sorted &= meets && is_sorted;
         self.records.append(batch);
+        true
     }
 
     /// Puts them in order of time, side and arrival.

@@ -164,6 +164,25 @@ fn scripts() -> impl Strategy<Value = Vec<Element<Either<Left, Right>>>> {
     })
 }
 
+/// The match at `at` among the times and ids of a key's right records, in order of arrival: the
+/// nearest, the earlier of two as near, of ties the one that the rule says.
+pub(super) fn best(rule: AsOf, rights: impl Iterator<Item = (i64, u32)>, at: i64) -> Option<u32> {
+    let tolerated = rights.enumerate().filter(|(_, (time, _))| {
+        rule.tolerates(Span((time - at).abs()))
+            && match rule.direction {
+                Direction::Backward => *time <= at,
+                Direction::Forward => *time >= at,
+                Direction::Nearest | Direction::Arrived => true,
+            }
+    });
+    let best = tolerated.min_by_key(|(index, (time, _))| {
+        let arrival = *index as i64;
+        let tie = if rule.ties == Ties::First { arrival } else { -arrival };
+        ((time - at).abs(), *time, tie)
+    });
+    best.map(|(_, (_, id))| id)
+}
+
 /// What each left record is matched with by somebody who sees all right ones.
 fn model(rule: AsOf, script: &[Element<Either<Left, Right>>]) -> Vec<(u32, Option<u32>)> {
     let records = script.iter().filter_map(|element| match element {
@@ -179,26 +198,10 @@ fn model(rule: AsOf, script: &[Element<Either<Left, Right>>]) -> Vec<(u32, Optio
         .collect();
     let mut all = Vec::new();
     for record in records {
-        let (Either::First((key, id)), at) = (&record.value, record.at.0) else { continue };
-        // Nearest first, the earlier of two as near; of ties the one that the rule says.
-        let best = rights
-            .iter()
-            .enumerate()
-            .filter(|(_, (time, right))| {
-                right.0 == *key
-                    && rule.tolerates(Span((time - at).abs()))
-                    && match rule.direction {
-                        Direction::Backward => *time <= at,
-                        Direction::Forward => *time >= at,
-                        Direction::Nearest | Direction::Arrived => true,
-                    }
-            })
-            .min_by_key(|(index, (time, _))| {
-                let arrival = *index as i64;
-                let tie = if rule.ties == Ties::First { arrival } else { -arrival };
-                ((time - at).abs(), *time, tie)
-            });
-        all.push((*id, best.map(|(_, (_, right))| right.1)));
+        let Either::First((key, id)) = record.value else { continue };
+        let of_key = rights.iter().filter(|(_, right)| right.0 == key);
+        let of_key = of_key.map(|(time, right)| (*time, right.1));
+        all.push((id, best(rule, of_key, record.at.0)));
     }
     all.sort_unstable();
     all

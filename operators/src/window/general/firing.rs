@@ -82,14 +82,14 @@ where
     /// where there is nothing to merge with.
     #[inline(never)]
     fn find_merging(&mut self, hash: u64, key: &K, window: Window, at: Timestamp) -> Option<u32> {
-        let mut of_key = self.slots.chain(hash).filter(|(_, slot)| slot.key == *key);
-        let (mut first, found) = of_key.find(|(_, slot)| touch(slot.window, window))?;
-        let mut union = cover(found.window, window);
-        if union == found.window {
+        let mut touching = self.slots.touching(hash, key, window);
+        let (mut first, found) = touching.next()?;
+        let mut union = cover(found, window);
+        if union == found {
             return Some(first);
         }
-        for (slot, other) in of_key.filter(|(_, slot)| touch(slot.window, window)) {
-            union = cover(union, other.window);
+        for (slot, other) in touching {
+            union = cover(union, other);
             self.merging.push(slot);
         }
         if !self.merging.is_empty() {
@@ -102,8 +102,7 @@ where
     /// Gives a window new bounds, on behalf of a record at `at`.
     #[inline]
     fn grow(&mut self, slot: u32, union: Window, at: Timestamp) {
-        let slot = self.slots.touch(slot);
-        slot.window = union;
+        let slot = self.slots.resize(slot, union);
         slot.timers[Domain::Event].clear();
         slot.timers[Domain::Processing].clear();
         let mut context = TriggerContext {

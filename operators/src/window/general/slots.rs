@@ -1,14 +1,28 @@
 //! The windows of one core: slots with stable numbers, found by the hash of what identifies them.
+//!
+//! ```text
+//! heads    hash -> slot -> slot -> slot           chained, newest first: a few
+//!          hash -> ORDERED   (hash, start, slot)  in order of their starts: more than a few, which
+//!                                                 are sessions of a key that the watermark lags
+//!                                                 behind by many gaps
+//! ```
+
+use std::collections::BTreeSet;
 
 use tailwater_core::{Key, Record, Timestamp, stable_hash};
 use tailwater_state::keyed::Domain;
 use tailwater_state::{Entries, Entry, StateContext, StateTable};
 
+use super::firing::touch;
 use super::timers::{Each, TimerSet};
 use crate::window::Window;
 
 /// The end of a chain of slots: no slot.
 pub(super) const NONE: u32 = u32::MAX;
+/// In place of the first slot of a chain or of the next one: those with this hash are in order.
+const ORDERED: u32 = NONE - 1;
+/// Slots of a chain that are looked through one by one.
+const CHAIN_MAX: u8 = 8;
 
 /// A window of a key.
 #[derive(Debug)]
@@ -30,6 +44,8 @@ pub(crate) struct Slot<K, C, S> {
     next: u32,
     /// Whether the chain of its hash begins here.
     is_first: bool,
+    /// At most how many slots follow in the chain.
+    behind: u8,
 }
 
 impl<K, C, S> Slot<K, C, S> {
@@ -97,23 +113,27 @@ impl<K: Key, C: Record, S: Record + Default> Entry for Slot<K, C, S> {
             hash: 0,
             next: NONE,
             is_first: true,
+            behind: 0,
         }
     }
 }
 
-/// All windows of a core. Windows with one hash are chained through their slots: the sessions of a
-/// key, and the rare windows whose hashes collide.
+/// All windows of a core. Windows with one hash are the sessions of a key, and the rare windows
+/// whose hashes collide.
 pub(crate) struct Slots<K, C, S> {
     /// What is tracked of them; the rest follows from it.
     pub entries: Entries<Slot<K, C, S>>,
     /// The first slot of each chain, by hash. It follows from the entries: no checkpoint has it.
     heads: StateTable<u64, u32>,
+    /// Slots by hash and start, where they are not chained. Follows from the entries too.
+    ordered: BTreeSet<(u64, Timestamp, u32)>,
     next_number: u64,
 }
 
 impl<K, C, S> Default for Slots<K, C, S> {
     fn default() -> Self {
-        Self { entries: Entries::default(), heads: StateTable::detached(), next_number: 0 }
+        let (entries, heads) = (Entries::default(), StateTable::detached());
+        Self { entries, heads, ordered: BTreeSet::new(), next_number: 0 }
     }
 }
 
@@ -121,7 +141,7 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     /// Those of a core with this context: none yet.
     pub fn new(context: &StateContext) -> Self {
         let (entries, heads) = (Entries::new(context), StateTable::new(context));
-        Self { entries, heads, next_number: 0 }
+        Self { entries, heads, ordered: BTreeSet::new(), next_number: 0 }
     }
 
     /// A slot for a new window, with a number of its own.
@@ -139,6 +159,7 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
             hash,
             next: NONE,
             is_first: true,
+            behind: 0,
         });
         self.link(slot);
         slot
@@ -156,31 +177,83 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
         }
     }
 
-    /// Puts a slot at the head of the chain of its hash.
+    /// Puts a slot at the head of the chain of its hash, or in order.
     #[inline]
     fn link(&mut self, slot: u32) {
-        assert!(slot != NONE, "the last number marks the end of a chain");
-        let entry = self.entries.untracked(slot);
-        let head = self.heads.get_or_insert_with(entry.hash, entry.hash, || NONE);
+        assert!(slot < ORDERED, "the last numbers are marks");
+        let Self { entries, heads, ordered, .. } = self;
+        let entry = entries.untracked(slot);
+        let hash = entry.hash;
+        let head = heads.get_or_insert_with(hash, hash, || NONE);
+        if *head == ORDERED {
+            return put_in_order(entry, slot, ordered);
+        }
         let next = std::mem::replace(head, slot);
         entry.next = next;
         if next != NONE {
-            self.entries.untracked(next).is_first = false;
+            let second = entries.untracked(next);
+            second.is_first = false;
+            let behind = second.behind + 1;
+            entries.untracked(slot).behind = behind;
+            if behind >= CHAIN_MAX {
+                self.order(hash, slot);
+            }
         }
     }
 
-    /// The slot, to change what a checkpoint knows of it.
+    /// Puts a chain in order if it is as long as it may be.
+    #[cold]
+    #[inline(never)]
+    fn order(&mut self, hash: u64, first: u32) {
+        let chained: Vec<u32> = self.chain(hash).map(|(slot, _)| slot).collect();
+        let Self { entries, heads, ordered, .. } = self;
+        if let Ok(len @ ..=CHAIN_MAX) = u8::try_from(chained.len()) {
+            // Others have gone since.
+            entries.untracked(first).behind = len.saturating_sub(1);
+            return;
+        }
+        for slot in chained {
+            put_in_order(entries.untracked(slot), slot, ordered);
+        }
+        if let Some(head) = heads.get_mut(hash, &hash) {
+            *head = ORDERED;
+        }
+    }
+
+    /// The slot, to change what a checkpoint knows of it, but for its window.
     #[inline]
     pub fn touch(&mut self, slot: u32) -> &mut Slot<K, C, S> {
         self.entries.touch(slot)
     }
 
+    /// The slot with a new window.
+    #[inline]
+    pub fn resize(&mut self, slot: u32, window: Window) -> &mut Slot<K, C, S> {
+        let entry = self.entries.touch(slot);
+        let start = std::mem::replace(&mut entry.window, window).start;
+        if entry.next == ORDERED && start != window.start {
+            self.ordered.remove(&(entry.hash, start, slot));
+            self.ordered.insert((entry.hash, window.start, slot));
+        }
+        entry
+    }
+
     /// Takes a window out.
     pub fn remove(&mut self, slot: u32) -> Slot<K, C, S> {
-        let Self { entries, heads, .. } = self;
+        let Self { entries, heads, ordered, .. } = self;
         let removed = entries.remove(slot);
         let hash = removed.hash;
         match heads.get_mut(hash, &hash) {
+            Some(head) if removed.next == ORDERED => {
+                ordered.remove(&(hash, removed.window.start, slot));
+                let mut left = ordered.range(of_hash(hash));
+                if let (Some(&place @ (.., alone)), None) = (left.next(), left.next()) {
+                    ordered.remove(&place);
+                    *head = alone;
+                    let entry = entries.untracked(alone);
+                    (entry.next, entry.is_first, entry.behind) = (NONE, true, 0);
+                }
+            }
             Some(head) if *head != slot => {
                 let mut before = *head;
                 while before != NONE {
@@ -205,20 +278,67 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     }
 }
 
+/// All places in order of one hash.
+fn of_hash(hash: u64) -> std::ops::RangeInclusive<(u64, Timestamp, u32)> {
+    (hash, Timestamp::MIN, 0)..=(hash, Timestamp::MAX, NONE)
+}
+
+fn put_in_order<K, C, S>(
+    entry: &mut Slot<K, C, S>,
+    slot: u32,
+    ordered: &mut BTreeSet<(u64, Timestamp, u32)>,
+) {
+    (entry.next, entry.is_first) = (ORDERED, false);
+    ordered.insert((entry.hash, entry.window.start, slot));
+}
+
 impl<K, C, S> Slots<K, C, S> {
     #[inline]
     pub fn get(&self, slot: u32) -> Option<&Slot<K, C, S>> {
         self.entries.get(slot)
     }
 
-    /// The slots with this hash, newest first.
+    /// The slots with this hash: chained ones newest first, others latest first, from those on that
+    /// start at or before `last`.
+    #[inline]
+    fn until(&self, hash: u64, last: Timestamp) -> impl Iterator<Item = (u32, &Slot<K, C, S>)> {
+        let mut next = self.first(hash).unwrap_or(NONE);
+        let range = (hash, Timestamp::MIN, 0)..=(hash, last, NONE);
+        let ordered = (next == ORDERED).then(|| self.ordered.range(range).rev());
+        let mut ordered = ordered.into_iter().flatten();
+        std::iter::from_fn(move || {
+            let number = if next == ORDERED { ordered.next()?.2 } else { next };
+            let slot = self.entries.get(number)?;
+            next = slot.next;
+            Some((number, slot))
+        })
+    }
+
+    /// All slots with this hash.
     #[inline]
     pub fn chain(&self, hash: u64) -> impl Iterator<Item = (u32, &Slot<K, C, S>)> {
-        let mut next = self.first(hash).unwrap_or(NONE);
-        std::iter::from_fn(move || {
-            let slot = self.entries.get(next)?;
-            Some((std::mem::replace(&mut next, slot.next), slot))
-        })
+        self.until(hash, Timestamp::MAX)
+    }
+
+    /// The windows of a key with this hash that touch `window`. Those of one key must not touch
+    /// each other.
+    #[inline]
+    pub fn touching<'a>(
+        &'a self,
+        hash: u64,
+        key: &'a K,
+        window: Window,
+    ) -> impl Iterator<Item = (u32, Window)> + 'a
+    where
+        K: Key,
+    {
+        let of_key = self.until(hash, window.end).filter(|(_, slot)| slot.key == *key);
+        // In order, all that come after one which ends too early end before it.
+        let is_over =
+            move |slot: &Slot<K, C, S>| slot.next == ORDERED && slot.window.end < window.start;
+        let of_key = of_key.take_while(move |(_, slot)| !is_over(slot));
+        let touching = of_key.filter(move |(_, slot)| touch(slot.window, window));
+        touching.map(|(number, slot)| (number, slot.window))
     }
 
     /// Asks for what tells where the slots with this hash are; never waits.

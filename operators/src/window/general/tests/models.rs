@@ -394,6 +394,35 @@ pub(super) fn script(records_max: usize) -> impl Strategy<Value = Vec<Element<Ev
 }
 
 proptest! {
+    // Long scripts: each is run with a restore after each of its elements, too.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Where the watermark lags by many gaps a key has many sessions open, which come, grow, merge
+    /// and go in any order.
+    // SEMANTICS 39
+    #[test]
+    fn sessions_agree_with_a_model_where_the_watermark_lags(
+        records in prop::collection::vec((0u8..2, 0i64..200, prop::bool::weighted(0.05)), 0..150),
+        gap in 1i64..4,
+        lateness in prop_oneof![Just(0i64), 0i64..50],
+    ) {
+        let mut script = Vec::new();
+        let mut watermark = -1;
+        for (id, (key, at, rises)) in (0i64..).zip(records) {
+            script.push(Element::Record(Stamped::new(Timestamp(at), (key, id))));
+            if rises {
+                watermark += at / 4;
+                script.push(w(watermark));
+            }
+        }
+        script.push(w(i64::MAX));
+        let (shape, eviction) = (Shape::Session(gap), Eviction::None);
+        let case = Case { shape, rule: Rule::EventTime, purging: false, eviction, lateness };
+        prop_assert_eq!(in_order(run_case(case, &script)), in_order(Model::run(case, &script)));
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
