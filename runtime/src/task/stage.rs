@@ -214,6 +214,7 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
             }
             if std::mem::take(&mut self.key_ends) {
                 self.chain.on_key_end(&mut self.output);
+                progress = Progress::Worked;
                 continue;
             }
             if self.life > Life::Running {

@@ -109,12 +109,13 @@ impl<T: Record> Sorter<T> {
     /// When memory is full and a file cannot be written.
     #[inline]
     pub fn push(&mut self, hash: u64, at: Timestamp, value: T) -> Result<()> {
+        let mut more_bytes = 0;
         if const { std::mem::needs_drop::<T>() } && self.len.is_multiple_of(MEASURED_EVERY) {
             let bytes = tailwater_core::record::to_archive(&value)?.len();
-            self.bytes += (bytes * MEASURED_EVERY) as u64;
+            more_bytes = (bytes * MEASURED_EVERY) as u64;
         }
         let part = &mut self.parts[(hash >> (u64::BITS - PART_BITS)) as usize];
-        let more_bytes = part.push(Row { head: Head { hash, at }, value }, &mut self.blocks)?;
+        more_bytes += part.push(Row { head: Head { hash, at }, value }, &mut self.blocks)?;
         self.len += 1;
         if more_bytes == 0 {
             return Ok(());
