@@ -1,7 +1,8 @@
 //! Is batch mode as fast as streaming on the same input that ends? Prints, for each job, the ratio
 //! of streaming's seconds to those of batch: above 1 batch is the faster.
 //!
-//! `cargo bench -p tailwater --bench batch [RECORDS]`. Runs are paired, streaming and batch, then
+//! `cargo bench -p tailwater --bench batch [RECORDS] [JOB]`; with `JOB` only those whose names have
+//! it in them. Runs are paired, streaming and batch, then
 //! batch and streaming, so that what else the machine does comes to both; the ratio is the median
 //! of the pairs, beside its quartiles. The ratio of the processor's seconds over all runs tells
 //! whether the machine was too busy for that.
@@ -66,7 +67,15 @@ fn secs(splits: &[Vec<Order>], mode: RuntimeMode, build: &dyn Fn(Orders, &Path))
 }
 
 fn main() {
-    let records = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(4_000_000);
+    let mut records = 4_000_000;
+    let mut job = String::new();
+    // Cargo adds `--bench`.
+    for argument in std::env::args().skip(1).filter(|argument| !argument.starts_with('-')) {
+        match argument.parse() {
+            Ok(number) => records = number,
+            Err(_) => job = argument,
+        }
+    }
     let cases: [Case<'_>; 6] = [
         ("running totals of 1,000 accounts to a JSONL file", 1_000, &|orders, directory| {
             totals(orders).sink(Files::jsonl(directory.join("totals.jsonl")));
@@ -95,7 +104,7 @@ fn main() {
                 .sink(counting(|result: &Stamped<WindowResult<u64, _>>| result.value.key));
         }),
     ];
-    for (name, accounts, build) in cases {
+    for (name, accounts, build) in cases.into_iter().filter(|(name, ..)| name.contains(&job)) {
         let splits = orders(records, accounts);
         let modes = [RuntimeMode::Streaming, RuntimeMode::Batch];
         let mut pairs = Vec::new();

@@ -221,6 +221,60 @@ proptest! {
     }
 }
 
+/// Records as they arrived, of which many have the time of another, by key and then by time.
+fn by_key(events: &[Event]) -> BTreeMap<u8, Vec<Event>> {
+    let mut by_key = BTreeMap::<u8, Vec<Event>>::new();
+    events.iter().for_each(|event| by_key.entry(event.key).or_default().push(event.clone()));
+    by_key.values_mut().for_each(|of_key| of_key.sort_by_key(|event| event.at));
+    by_key
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    // SEMANTICS 85, 87, 88
+    #[test]
+    fn rolling_aggregates_are_those_of_a_model_that_sorts(
+        drawn in prop::collection::vec((0u8..250, -9i64..9, 0i64..20), 0..900),
+        keys in 1u8..=250,
+        (cores, seed) in (1u32..3, 0u64..1_000),
+        memory in prop_oneof![Just(1u64), 100u64..4_000, 4_000u64..80_000, Just(1 << 30)],
+    ) {
+        let drawn = drawn.into_iter();
+        let events: Vec<Event> =
+            drawn.map(|(key, value, at)| Event { key: key % keys, value, at }).collect();
+        let (sums, lists) = (collect(), collect());
+        let job = Job::new("model");
+        let source = |name: &str| {
+            job.source(from_vec(events.clone()))
+                .named(name)
+                .event_time(|event: &Event| Timestamp(event.at), Watermarks::monotonous())
+                .key_by(|event| event.key)
+        };
+        source("sums").sum(|event| event.value, |event, sum| event.value = sum).sink(sums.clone());
+        source("lists")
+            .fold(Vec::new(), |list: &mut Vec<Event>, event: &Event| list.push(event.clone()))
+            .sink(lists.clone());
+        job.run(batch(cores, seed, memory)).unwrap();
+
+        let expected = by_key(&events);
+        let mut lists: Vec<Vec<Event>> = lists.take();
+        lists.sort_by_key(|list| list[0].key);
+        prop_assert_eq!(lists, expected.values().cloned().collect::<Vec<_>>());
+        let mut sums: Vec<Event> = sums.take();
+        sums.sort_by_key(|event| event.key);
+        let sum = |of_key: &Vec<Event>| Event {
+            value: of_key.iter().map(|event| event.value).sum(),
+            ..of_key[0].clone()
+        };
+        prop_assert_eq!(sums, expected.values().map(sum).collect::<Vec<_>>());
+    }
+}
+
 /// All that arrives, with its time.
 fn stamped<T: Record>(into: &Arc<Mutex<Vec<Stamped<T>>>>) -> impl Sink<T> + use<T> {
     let into = into.clone();

@@ -45,8 +45,9 @@ pub trait Operator: Send + 'static {
     /// In batch mode, before anything is sorted: a batch of records in any order. An operator for
     /// which the order makes no difference takes them out of it, as long as what it keeps of all
     /// keys fits into [`unsorted_memory`](OperatorContext::unsorted_memory). What it leaves in the
-    /// batch is sorted: it may put records there that stand for all that it has taken so far, and
-    /// must leave all that come later. Does not emit.
+    /// batch is sorted: it may put records there that stand for all that it has taken so far. At
+    /// the end of the input comes an empty batch; an operator that has taken records of a key of
+    /// which others are sorted must put back what stands for them. Does not emit.
     #[inline]
     fn on_unsorted(
         &mut self,

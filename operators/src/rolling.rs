@@ -229,7 +229,7 @@ where
         self.mode = context.mode;
         if self.mode == RuntimeMode::Batch {
             // Sorted there is one key at a time.
-            self.batch = Batch::new(context.unsorted_memory);
+            self.batch = Batch::new::<T>(context.unsorted_memory, &context.state);
             return Ok(());
         }
         // Key groups do not come out quite even.

@@ -1,5 +1,5 @@
-//! Memory of tables: zeroed, aligned to cache lines, charged to the budget; on huge pages, and
-//! touched before it is used, where it is large.
+//! Memory of tables and of what is sorted: zeroed, aligned to cache lines, charged to the budget;
+//! on huge pages, and touched before it is used, where it is large.
 //!
 //! ```text
 //! below 1 MiB   from the allocator
@@ -7,18 +7,22 @@
 //!               an anonymous mapping that is larger by 2 MiB, of which the ends are never touched
 //! ```
 //!
+//! What is smaller and comes in great number lies in blocks, which share regions.
+//!
 //! A first touch of a huge page takes up to 8 ms; populating answers with an error where a touch
 //! would be a signal.
 #![allow(unsafe_code)] // Hands out raw zeroed memory.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fmt;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{Advice, MmapMut};
 
 use crate::budget::Bytes;
+use crate::prefetch::prefetch_line;
 use crate::{Budget, Prefault, Warnings};
 
 /// A cache line. A slot of this size or a divisor of it then never lies across two.
@@ -221,6 +225,12 @@ impl Region {
     }
 }
 
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region of {} bytes", self.bytes)
+    }
+}
+
 impl Drop for Region {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
@@ -229,6 +239,130 @@ impl Drop for Region {
         {
             // SAFETY: allocated with this layout in `allocate`, and freed once.
             unsafe { dealloc(self.start.as_ptr(), layout) };
+        }
+    }
+}
+
+/// Bytes of the first region that blocks share; each is twice as large as the one before, up to
+/// [`BLOCKS_REGION_MAX`].
+const BLOCKS_REGION_FIRST: usize = 64 << 10;
+/// A huge page: more at once would only be touched too early.
+const BLOCKS_REGION_MAX: usize = HUGE_PAGE;
+
+/// Hands out blocks, one behind the other in regions that they share.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    arena: Arena,
+    regions: Vec<Arc<Region>>,
+    /// The region whose end is free, and how many of its bytes are not.
+    open: usize,
+    used: usize,
+}
+
+impl Blocks {
+    /// None yet.
+    pub(crate) fn new(arena: Arena) -> Self {
+        Self { arena, regions: Vec::new(), open: 0, used: 0 }
+    }
+
+    /// A block for up to `len_max` values; `None`, and the budget remembers why, where memory is
+    /// refused.
+    pub(crate) fn block<T>(&mut self, len_max: u32) -> Option<Block<T>> {
+        const { assert!(align_of::<T>() <= LINE, "values in blocks are aligned to a cache line") };
+        let bytes = (len_max as usize).checked_mul(size_of::<T>())?.next_multiple_of(LINE);
+        while let Some(region) = self.regions.get(self.open)
+            && region.bytes - self.used < bytes
+        {
+            (self.open, self.used) = (self.open + 1, 0);
+        }
+        if self.open == self.regions.len() {
+            let doubled = BLOCKS_REGION_FIRST.checked_shl(self.open as u32).unwrap_or(usize::MAX);
+            let region = self.arena.region(doubled.min(BLOCKS_REGION_MAX).max(bytes), LINE)?;
+            self.regions.push(Arc::new(region));
+        }
+        let region = self.regions[self.open].clone();
+        // SAFETY: the region has `bytes` more behind those that are used.
+        let start = unsafe { region.start.add(self.used) }.cast();
+        self.used += bytes;
+        Some(Block { start, len: 0, len_max, _region: Some(region) })
+    }
+
+    /// Hands the same memory out again: all blocks must have been dropped.
+    pub(crate) fn reuse(&mut self) {
+        let is_free = |region: &mut Arc<Region>| Arc::get_mut(region).is_some();
+        assert!(self.regions.iter_mut().all(is_free), "a block is in use");
+        (self.open, self.used) = (0, 0);
+    }
+}
+
+/// Values one behind the other, which do not move: a vector of fixed capacity, in a part of a
+/// region that is its own.
+#[derive(Debug)]
+pub(crate) struct Block<T> {
+    start: NonNull<T>,
+    len: u32,
+    len_max: u32,
+    _region: Option<Arc<Region>>,
+}
+
+impl<T> Default for Block<T> {
+    /// One without room.
+    fn default() -> Self {
+        Self { start: NonNull::dangling(), len: 0, len_max: 0, _region: None }
+    }
+}
+
+impl<T> Block<T> {
+    /// How many values there are.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// For how many there is room.
+    #[inline(always)]
+    pub(crate) fn len_max(&self) -> u32 {
+        self.len_max
+    }
+
+    /// Where the next value will lie, or would.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> *const T {
+        self.start.as_ptr().wrapping_add(self.len as usize)
+    }
+
+    /// Asks the processor to bring in what is there.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        let start = self.start.as_ptr().cast::<u8>();
+        let bytes = self.len as usize * size_of::<T>();
+        (0..bytes).step_by(LINE).for_each(|at| prefetch_line(start.wrapping_add(at)));
+    }
+
+    /// Appends a value, for which there must be room.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, value: T) {
+        assert!(self.len < self.len_max, "a block is full");
+        // SAFETY: the region has room for `len_max` values from `start` on, all this block's own.
+        unsafe { self.start.add(self.len as usize).write(value) };
+        self.len += 1;
+    }
+
+    /// Hands out all values, in order.
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(T)) {
+        // From here on they are not the block's: a panic of `each` leaks them.
+        let len = std::mem::take(&mut self.len);
+        for index in 0..len as usize {
+            // SAFETY: the first `len` values are initialised, and each is read once.
+            each(unsafe { self.start.add(index).read() });
+        }
+    }
+}
+
+impl<T> Drop for Block<T> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>() {
+            self.drain(drop);
         }
     }
 }
@@ -268,5 +402,34 @@ mod tests {
         let failure = large.budget.failure().unwrap().to_string();
         assert!(failure.contains("the machine has no"), "{failure}");
         assert_eq!(large.budget.used(), 0);
+    }
+
+    #[test]
+    fn blocks_share_regions_and_drop_what_they_hold() {
+        let mut blocks = Blocks::new(arena(Budget::unlimited()));
+        let held = Arc::new(());
+        for round in 0..2 {
+            let mut filled = Vec::new();
+            for n in 0..100 {
+                let mut block = blocks.block::<(u64, Arc<()>)>(7 + n % 600).unwrap();
+                (0..block.len_max()).for_each(|index| {
+                    block.push((u64::from(n * 1_000 + index), held.clone()));
+                });
+                filled.push(block);
+            }
+            let mut values = Vec::new();
+            filled[99].drain(|(value, _)| values.push(value));
+            assert_eq!(values, (99_000..99_106).collect::<Vec<u64>>(), "round {round}");
+            assert_eq!((filled[99].len(), filled[98].len()), (0, 105));
+            assert_eq!(Arc::strong_count(&held), 1 + (7..106).sum::<usize>());
+            drop(filled);
+            assert_eq!(Arc::strong_count(&held), 1);
+            assert_eq!(blocks.regions.len(), 2, "64 KiB, and twice as much");
+            blocks.reuse();
+        }
+        let large = blocks.block::<[u8; 4096]>(1_000).unwrap();
+        assert_eq!((large.len_max(), blocks.regions.len()), (1_000, 3));
+        drop(blocks);
+        assert_eq!(large.end().cast(), large.start.as_ptr().cast::<u8>().cast_const());
     }
 }

@@ -3,15 +3,27 @@
 //! ```text
 //! sorted     the key at hand lies beside the table, and goes out when it ends
 //! unsorted   where the order makes no difference: a table of all keys, with the time of each one's
-//!            earliest record, goes out at the end     too large: its states are sorted as records
+//!            earliest record, goes out at the end
+//!              too large for the caches: its states are sorted as records, and so are the records
+//!              that come next, as many as fit into memory; then there is a table again, whose
+//!              states are sorted at the end
+//!              too large for memory: its states are sorted, and so is all that comes
 //! ```
 
+use std::mem::needs_drop;
+
 use tailwater_core::{Error, Key, Record, Result, Stamped, Timestamp, record, stable_hash};
-use tailwater_state::StateTable;
+use tailwater_state::{Budget, StateContext, StateTable};
 
 use super::{Rolling, RollingStep, stage};
 use crate::Collect;
 use crate::blame::{Blamed, blame};
+
+/// A table of more bytes has left the caches: sorting, which goes through memory in order, is then
+/// the faster as long as it needs no files.
+const CACHED_BYTES: u64 = 4 << 20;
+/// What sorting keeps of a record beside it.
+const HEAD_BYTES: usize = 16;
 
 /// What a rolling aggregate keeps in batch mode.
 pub(super) struct Batch<K, S> {
@@ -25,6 +37,10 @@ pub(super) struct Batch<K, S> {
     memory: u64,
     /// Bytes that its states have elsewhere in memory, as far as was measured.
     elsewhere: u64,
+    /// How many records may be sorted without need.
+    sortable: usize,
+    /// Whether some were.
+    sorts: bool,
     /// At the end: where the walk over `unsorted` stands.
     emitting: Option<usize>,
 }
@@ -37,15 +53,24 @@ impl<K, S> Default for Batch<K, S> {
             unsorted: StateTable::detached(),
             memory: 0,
             elsewhere: 0,
+            sortable: 0,
+            sorts: false,
             emitting: None,
         }
     }
 }
 
 impl<K: Key, S: Record> Batch<K, S> {
-    /// One that takes records unsorted as long as `memory` is enough.
-    pub(super) fn new(memory: u64) -> Self {
-        Self { memory, ..Self::default() }
+    /// One that takes records of type `T` unsorted as long as `memory` is enough, which is a third
+    /// of what sorting has.
+    pub(super) fn new<T>(memory: u64, state: &StateContext) -> Self {
+        let mut state = state.clone();
+        // What it takes is a part of the memory for sorting, not of that for state.
+        state.budget = Budget::unlimited();
+        // What lies elsewhere in memory would have to be measured.
+        let sortable = if needs_drop::<T>() { 0 } else { 2 * memory };
+        let sortable = sortable as usize / (size_of::<T>() + HEAD_BYTES);
+        Self { memory, sortable, unsorted: StateTable::new(&state), ..Self::default() }
     }
 
     pub(super) fn is_emitting(&self) -> bool {
@@ -129,15 +154,28 @@ impl<K: Key, T, F, S: RollingStep<T>> Rolling<K, T, F, S> {
 }
 
 impl<K: Key, T: Record + 'static, F: FnMut(&T) -> K, S: RollingStep<T>> Rolling<K, T, F, S> {
-    /// Takes in a batch of records in any order, as long as there is memory.
+    /// Takes in a batch of records in any order, as long as there is memory; an empty one is the
+    /// last.
     pub(super) fn take_unsorted(
         &mut self,
         records: &mut Vec<Stamped<T>>,
         out: &mut impl Collect<S::State>,
     ) {
+        if records.is_empty() {
+            if self.batch.sorts {
+                self.put_back(records);
+            }
+            return;
+        }
+        if self.batch.sorts
+            && let Some(left) = self.batch.sortable.checked_sub(records.len())
+        {
+            self.batch.sortable = left;
+            return;
+        }
         let Self { name, key_of, step, staged, batch, .. } = self;
         // An archive is about as large as what it is of.
-        let measured = records.first().filter(|_| const { std::mem::needs_drop::<T>() });
+        let measured = records.first().filter(|_| const { needs_drop::<T>() });
         let measured = measured.and_then(|first| record::to_archive(&first.value).ok());
         let keys_before = batch.unsorted.len();
         let table = &mut batch.unsorted;
@@ -152,14 +190,24 @@ impl<K: Key, T: Record + 'static, F: FnMut(&T) -> K, S: RollingStep<T>> Rolling<
         blamed.acquit();
         let new_keys = table.len() - keys_before;
         batch.elsewhere += (measured.map_or(0, |archive| archive.len()) * new_keys) as u64;
-        if table.slot_bytes() as u64 + batch.elsewhere > batch.memory {
-            let states = table.iter().map(|(_, _, state)| state);
-            records.extend(states.filter_map(|Stamped { at, value }| {
-                Some(Stamped { at: *at, value: S::as_record(value.clone())? })
-            }));
-            *table = StateTable::detached();
+        let bytes = table.slot_bytes() as u64 + batch.elsewhere;
+        if bytes > batch.memory {
             batch.memory = 0;
+            self.put_back(records);
+        } else if bytes > CACHED_BYTES.min(batch.memory / 4) && !batch.sorts && batch.sortable > 0 {
+            batch.sorts = true;
+            self.put_back(records);
         }
+    }
+
+    /// Empties the table into records that stand for all that it has taken.
+    fn put_back(&mut self, records: &mut Vec<Stamped<T>>) {
+        let Batch { unsorted, elsewhere, .. } = &mut self.batch;
+        records.extend(unsorted.iter().filter_map(|(_, _, Stamped { at, value })| {
+            Some(Stamped { at: *at, value: S::as_record(value.clone())? })
+        }));
+        *elsewhere = 0;
+        *unsorted = StateTable::detached();
     }
 
     /// Whether records need not be sorted.

@@ -138,7 +138,7 @@ mod tests {
                 Event::Empty => return all,
                 Event::Records => all.extend(batch.drain(..).map(|record| Ok(record.value))),
                 Event::Control(control) => all.push(Err(control)),
-                Event::Unsorted | Event::Sorted | Event::KeyEnd => {
+                Event::Unsorted | Event::Sorted | Event::LastOfKey => {
                     unreachable!("an inbox knows no keys")
                 }
             }

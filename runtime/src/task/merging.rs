@@ -375,7 +375,7 @@ mod tests {
                 Event::Records => out.extend(batch.drain(..).map(|r| (inbox.clock, r.value))),
                 Event::Control(Control::Watermark(_)) => {}
                 Event::Control(control) => controls.push(control),
-                Event::Unsorted | Event::Sorted | Event::KeyEnd => {
+                Event::Unsorted | Event::Sorted | Event::LastOfKey => {
                     unreachable!("an inbox knows no keys")
                 }
             }

@@ -259,13 +259,13 @@ pub enum Event {
     Records,
     /// A control element, merged over the input's channels.
     Control(ControlElement),
-    /// In batch mode: records were appended in the order in which they came. What the chain does
-    /// not take unsorted goes back to [`Input::sort`].
+    /// In batch mode: records were appended in the order in which they came, or none are left. What
+    /// the chain does not take unsorted goes back to [`Input::sort`].
     Unsorted,
-    /// In batch mode: records of one key were appended, by time.
+    /// In batch mode: records of one key were appended, by time; it has more.
     Sorted,
-    /// In batch mode: the key whose records came last has no more.
-    KeyEnd,
+    /// In batch mode: the last records of a key were appended, by time.
+    LastOfKey,
 }
 
 /// The output end of a task: takes what the chain emits, and control elements between.

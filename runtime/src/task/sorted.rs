@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! inbox --records--> the chain, what it takes unsorted    the rest --sort--> sorter
-//! end            --> key 1: records.. KeyEnd   key 2: records.. KeyEnd   watermark MAX, End
+//! end            --> key 1: records.. the last   key 2: records.. the last   watermark MAX, End
 //! ```
 //!
 //! Watermarks, idleness and markers end here: until the end of a key there is no watermark, so that
@@ -23,6 +23,9 @@ pub struct SortedInput<T, F> {
     input: Box<dyn Input<T>>,
     hash: F,
     phase: Phase<T>,
+    /// All is read, and the chain was asked for what it has taken unsorted and wants to be sorted
+    /// after all.
+    has_asked: bool,
     /// Empty between calls.
     taken: Vec<Stamped<T>>,
 }
@@ -43,7 +46,7 @@ where
     /// Sorts what `input` reads.
     pub fn new(input: Box<dyn Input<T>>, hash: F, options: SortOptions) -> Self {
         let phase = Phase::Reading(Sorter::new(options));
-        Self { input, hash, phase, taken: Vec::new() }
+        Self { input, hash, phase, has_asked: false, taken: Vec::new() }
     }
 
     /// Reads on; `End` when there is no more.
@@ -64,10 +67,14 @@ where
     F: FnMut(&T) -> Option<u64>,
 {
     fn poll(&mut self, step: &Step, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Event> {
-        if matches!(self.phase, Phase::Reading(_)) {
-            let event = self.read(step, limit, batch)?;
-            if event != Event::Control(Control::End) {
-                return Ok(event);
+        if let Phase::Reading(_) = self.phase {
+            if !self.has_asked {
+                let event = self.read(step, limit, batch)?;
+                if event != Event::Control(Control::End) {
+                    return Ok(event);
+                }
+                self.has_asked = true;
+                return Ok(Event::Unsorted);
             }
             if let Phase::Reading(sorter) = std::mem::replace(&mut self.phase, Phase::Ended) {
                 self.phase = Phase::Replaying(sorter.finish()?);
@@ -77,7 +84,7 @@ where
             Phase::Reading(_) | Phase::Ended => Event::Empty,
             Phase::Replaying(sorted) => match sorted.take(limit, batch)? {
                 Taken::Records => Event::Sorted,
-                Taken::KeyEnd => Event::KeyEnd,
+                Taken::LastOfKey => Event::LastOfKey,
                 Taken::End => {
                     self.phase = Phase::Ending;
                     Event::Control(Control::Watermark(Timestamp::MAX))

@@ -38,6 +38,8 @@ struct Stage<C: Operator, O> {
     handover: Option<Handover>,
     /// A barrier that waits until nothing must be finished, and what it has cost so far.
     barrier: Option<(u64, TaskStats)>,
+    /// The key whose records came last has no more: the chain is told when it is done with them.
+    key_ends: bool,
     /// The input is idle, and that is not said yet: what the chain holds back goes before it.
     idle_waits: bool,
 }
@@ -210,6 +212,11 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                 }
                 continue;
             }
+            if std::mem::take(&mut self.key_ends) {
+                self.chain.on_key_end(&mut self.output);
+                progress = Progress::Worked;
+                continue;
+            }
             if self.life > Life::Running {
                 self.on_end()?;
                 break;
@@ -232,12 +239,12 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
                         self.chain.on_batch(&mut self.batch, &mut self.output);
                     }
                 }
-                Event::Sorted => {
+                event @ (Event::Sorted | Event::LastOfKey) => {
                     budget = budget.saturating_sub(self.batch.len());
                     self.chain.on_sorted(&mut self.batch, &mut self.output);
+                    self.key_ends = event == Event::LastOfKey;
                 }
                 Event::Control(control) => self.on_control(control)?,
-                Event::KeyEnd => self.chain.on_key_end(&mut self.output),
             }
             progress = Progress::Worked;
             if let Some(error) = self.output.take_failure() {
@@ -394,6 +401,7 @@ where
             budget: context.state.budget.clone(),
             handover,
             barrier: None,
+            key_ends: false,
             idle_waits: false,
         })))
     }

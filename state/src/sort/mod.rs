@@ -6,14 +6,15 @@
 //!                                                      finish --> merge of the runs --> take
 //! ```
 //!
-//! A part is small enough for the caches where it is sorted. Records are known by the hash of their
-//! key. Two keys of one hash, which does not happen to fewer than billions of keys, are handed out
-//! as one, by time.
+//! A part lies in blocks, so that no record moves while more come (`part.rs`), and is small enough
+//! for the caches where it is sorted. Records are known by the hash of their key. Two keys of one
+//! hash, which does not happen to fewer than billions of keys, are handed out as one, by time.
 //!
 //! It reads and writes its files where it is called: batch jobs have nobody who waits for the next
 //! record.
 
 mod order;
+mod part;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,10 @@ use std::path::PathBuf;
 
 use tailwater_core::{Record, Result, Stamped, Timestamp};
 
-use self::order::Sorting;
+use crate::arena::{Arena, Blocks};
+use crate::{Budget, Prefault, Warnings};
+
+use self::part::{Part, SortedPart};
 use self::run::{Run, RunWriter};
 
 /// The most runs that are merged at once: each has a buffer of [`run::BUFFER_BYTES`].
@@ -58,32 +62,45 @@ impl SortOptions {
 /// How many of the best bits of a hash say which part a record is in: the ends of so many parts
 /// stay in the caches while they are written.
 const PART_BITS: u32 = 10;
+/// The most records in memory: a part tells its rows apart by 32 bits.
+const ROWS_MAX: usize = 1 << 31;
 
-/// A record that waits; its value is there until it is handed out.
-#[derive(Debug)]
-struct Row<T> {
+/// What records are sorted by, before their arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Head {
     hash: u64,
     at: Timestamp,
-    value: Option<T>,
+}
+
+/// A record that waits.
+#[derive(Debug)]
+struct Row<T> {
+    head: Head,
+    value: T,
 }
 
 /// Takes records in, in any order.
 #[derive(Debug)]
 pub struct Sorter<T> {
     options: SortOptions,
-    parts: Vec<Vec<Row<T>>>,
+    parts: Vec<Part<T>>,
+    blocks: Blocks,
     len: usize,
-    sorting: Sorting,
-    /// Bytes that the values have elsewhere in memory, as far as was measured.
-    elsewhere: u64,
+    /// Bytes that the parts take, and their values elsewhere in memory, as far as was measured.
+    bytes: u64,
+    /// Empty between calls.
+    sorted: SortedPart<T>,
     runs: Vec<Run<T>>,
 }
 
 impl<T: Record> Sorter<T> {
     /// An empty one.
     pub fn new(options: SortOptions) -> Self {
-        let parts = (0..1 << PART_BITS).map(|_| Vec::new()).collect();
-        Self { options, parts, len: 0, sorting: Sorting::default(), elsewhere: 0, runs: Vec::new() }
+        let parts = (0..1 << PART_BITS).map(|_| Part::default()).collect();
+        let (budget, prefault) = (Budget::unlimited(), Prefault::inline());
+        let blocks = Blocks::new(Arena { budget, prefault, warnings: Warnings::default() });
+        let sorted = SortedPart::default();
+        Self { options, parts, blocks, len: 0, bytes: 0, sorted, runs: Vec::new() }
     }
 
     /// Takes in a record of the key with this hash.
@@ -92,19 +109,22 @@ impl<T: Record> Sorter<T> {
     /// When memory is full and a file cannot be written.
     #[inline]
     pub fn push(&mut self, hash: u64, at: Timestamp, value: T) -> Result<()> {
+        let mut more_bytes = 0;
         if const { std::mem::needs_drop::<T>() } && self.len.is_multiple_of(MEASURED_EVERY) {
             let bytes = tailwater_core::record::to_archive(&value)?.len();
-            self.elsewhere += (bytes * MEASURED_EVERY) as u64;
+            more_bytes = (bytes * MEASURED_EVERY) as u64;
         }
         let part = &mut self.parts[(hash >> (u64::BITS - PART_BITS)) as usize];
-        part.push(Row { hash, at, value: Some(value) });
+        more_bytes += part.push(Row { head: Head { hash, at }, value }, &mut self.blocks)?;
         self.len += 1;
-        // Vectors that grow are half as long again as what they hold, on average.
-        let bytes = (self.len * size_of::<Row<T>>() * 3 / 2) as u64 + self.elsewhere;
-        if bytes >= self.options.memory || self.len == u32::MAX as usize {
-            self.spill()?;
+        if more_bytes == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.bytes += more_bytes;
+        match self.bytes >= self.options.memory || self.len >= ROWS_MAX {
+            true => self.spill(),
+            false => Ok(()),
+        }
     }
 
     /// Writes what is in memory into a run.
@@ -112,14 +132,13 @@ impl<T: Record> Sorter<T> {
     fn spill(&mut self) -> Result<()> {
         let mut writer = RunWriter::create(&self.options.directory())?;
         for part in &mut self.parts {
-            self.sorting.sort(part);
-            for &row in self.sorting.order() {
-                let Row { hash, at, value } = &part[row as usize];
-                writer.write(*hash, *at, value.as_ref().expect("nothing was handed out yet"))?;
+            self.sorted.load(std::mem::take(part));
+            while let Some((Head { hash, at }, value)) = self.sorted.next() {
+                writer.write(hash, at, &value)?;
             }
-            part.clear();
         }
-        (self.len, self.elsewhere) = (0, 0);
+        self.blocks.reuse();
+        (self.len, self.bytes) = (0, 0);
         self.runs.push(writer.finish()?);
         if self.runs.len() == RUNS_MAX {
             let mut merge = Merge::new(std::mem::take(&mut self.runs))?;
@@ -143,12 +162,7 @@ impl<T: Record> Sorter<T> {
     /// When a file cannot be written or read.
     pub fn finish(mut self) -> Result<Sorted<T>> {
         let from = if self.runs.is_empty() {
-            From::Memory(Parts {
-                left: self.parts.into_iter(),
-                part: Vec::new(),
-                sorting: self.sorting,
-                next: 0,
-            })
+            From::Memory { left: self.parts.into_iter(), part: self.sorted }
         } else {
             if self.len > 0 {
                 self.spill()?;
@@ -158,7 +172,7 @@ impl<T: Record> Sorter<T> {
             let next = merge.next()?;
             From::Runs { merge, next }
         };
-        Ok(Sorted { from, key: None })
+        Ok(Sorted { from })
     }
 }
 
@@ -166,85 +180,61 @@ impl<T: Record> Sorter<T> {
 #[derive(Debug)]
 pub struct Sorted<T> {
     from: From<T>,
-    /// The hash of the key whose records are being handed out.
-    key: Option<u64>,
 }
 
 #[derive(Debug)]
 enum From<T> {
-    Memory(Parts<T>),
-    Runs { merge: Merge<T>, next: Option<(u64, Stamped<T>)> },
-}
-
-/// All parts, of which one is sorted and being handed out.
-#[derive(Debug)]
-struct Parts<T> {
-    left: std::vec::IntoIter<Vec<Row<T>>>,
-    part: Vec<Row<T>>,
-    sorting: Sorting,
-    /// The next of `sorting`'s order.
-    next: usize,
-}
-
-impl<T> Parts<T> {
-    /// Appends up to `limit` records of the key `key`, or of the first where there is none.
-    fn take(&mut self, key: &mut Option<u64>, limit: usize, batch: &mut Vec<Stamped<T>>) {
-        while self.next == self.part.len() {
-            let Some(part) = self.left.next() else { return };
-            self.sorting.sort(&part);
-            (self.part, self.next) = (part, 0);
-        }
-        let Self { part, sorting, next, .. } = self;
-        let ahead = &sorting.order()[*next..];
-        let key = *key.get_or_insert(part[ahead[0] as usize].hash);
-        let of_key = ahead.iter().take(limit).take_while(|row| part[**row as usize].hash == key);
-        let count = of_key.count();
-        batch.extend(ahead[..count].iter().map(|row| {
-            let Row { at, value, .. } = &mut part[*row as usize];
-            Stamped { at: *at, value: value.take().expect("each row is handed out once") }
-        }));
-        *next += count;
-    }
+    /// All parts, of which one is sorted and being handed out.
+    Memory {
+        left: std::vec::IntoIter<Part<T>>,
+        part: SortedPart<T>,
+    },
+    Runs {
+        merge: Merge<T>,
+        next: Option<(u64, Stamped<T>)>,
+    },
 }
 
 /// What was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Records of one key.
+    /// Records of one key, which has more.
     Records,
-    /// None: the key that was being handed out has no more.
-    KeyEnd,
+    /// The last records of a key.
+    LastOfKey,
     /// None: there are no more.
     End,
 }
 
 impl<T: Record> Sorted<T> {
-    /// Appends up to `limit` records of one key.
+    /// Appends up to `limit` records of one key, and at least one if there are any.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn take(&mut self, limit: usize, batch: &mut Vec<Stamped<T>>) -> Result<Taken> {
-        let before = batch.len();
-        let end = before + limit;
-        let key = self.key;
-        match &mut self.from {
-            From::Memory(parts) => parts.take(&mut self.key, limit, batch),
+        let limit = limit.max(1);
+        let key_goes_on = match &mut self.from {
+            From::Memory { left, part } => {
+                while part.is_empty() {
+                    let Some(next) = left.next() else { return Ok(Taken::End) };
+                    part.load(next);
+                }
+                part.take(limit, batch)
+            }
             From::Runs { merge, next } => {
-                while let Some((hash, record)) = next.take() {
-                    if batch.len() == end || *self.key.get_or_insert(hash) != hash {
-                        *next = Some((hash, record));
-                        break;
-                    }
-                    batch.push(record);
+                let Some((key, record)) = next.take() else { return Ok(Taken::End) };
+                let end = batch.len() + limit;
+                batch.push(record);
+                loop {
                     *next = merge.next()?;
+                    match next.take_if(|(hash, _)| *hash == key && batch.len() < end) {
+                        Some((_, record)) => batch.push(record),
+                        None => break next.as_ref().is_some_and(|(hash, _)| *hash == key),
+                    }
                 }
             }
-        }
-        if batch.len() > before {
-            return Ok(Taken::Records);
-        }
-        self.key = None;
-        Ok(if key.is_some() { Taken::KeyEnd } else { Taken::End })
+        };
+        Ok(if key_goes_on { Taken::Records } else { Taken::LastOfKey })
     }
 }
 

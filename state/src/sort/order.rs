@@ -1,15 +1,15 @@
-//! The order of the rows of a part: counting passes over its times and its hashes, then what they
+//! The order of the rows of a part: a counting pass over its hashes, then by comparison what that
 //! left undone.
 //!
 //! ```text
-//! times    where rows did not come in order of them: digits of as many bits as they need
 //! hashes   a pass over the bits behind those that all rows of a part share
-//! settle   by comparison: rows that share a bucket, few where times are spread
+//! settle   by comparison: rows that share a bucket, which are few, or come nearly by time
+//! times    where they are many and do not: digits of as many bits as they need, then both again
 //! ```
 //!
 //! Each step keeps the order of equals, so the result is by hash, time and arrival.
 
-use super::{PART_BITS, Row};
+use super::{Head, PART_BITS};
 
 /// The most bits of a digit: its counters stay in the first cache.
 const DIGIT_BITS_MAX: u32 = 12;
@@ -30,35 +30,40 @@ impl Sorting {
         &self.order
     }
 
-    /// Finds the order of `rows`.
-    pub(super) fn sort<T>(&mut self, rows: &[Row<T>]) {
-        let len = rows.len() as u32;
+    /// Finds the order of the rows with these heads.
+    pub(super) fn sort(&mut self, heads: &[Head]) {
+        let bits = bits_of(heads.len() as u64).clamp(1, DIGIT_BITS_MAX);
+        let by_hash =
+            |row: u32| ((heads[row as usize].hash << PART_BITS) >> (u64::BITS - bits)) as usize;
         self.order.clear();
-        self.order.extend(0..len);
-        if !rows.is_sorted_by_key(|row| row.at) {
-            self.by_time(rows, bits_of(u64::from(len)));
+        self.order.extend(0..heads.len() as u32);
+        self.pass(bits, by_hash);
+        if self.settle(heads) {
+            return;
         }
-        let bits = bits_of(u64::from(len)).clamp(1, DIGIT_BITS_MAX);
-        self.pass(bits, |row| {
-            ((rows[row as usize].hash << PART_BITS) >> (u64::BITS - bits)) as usize
-        });
-        self.settle(rows);
+        self.order.clear();
+        self.order.extend(0..heads.len() as u32);
+        self.by_time(heads);
+        self.pass(bits, by_hash);
+        if !self.settle(heads) {
+            self.order.sort_by_key(|row| heads[*row as usize]);
+        }
     }
 
-    /// Orders by the uppermost `bits` in which times differ.
-    fn by_time<T>(&mut self, rows: &[Row<T>], bits: u32) {
-        let times = || rows.iter().map(|row| row.at.0);
+    /// Orders by as many of the uppermost bits in which times differ as tell the rows apart.
+    fn by_time(&mut self, heads: &[Head]) {
+        let times = || heads.iter().map(|head| head.at.0);
         let (Some(least), Some(greatest)) = (times().min(), times().max()) else { return };
         let since = |at: i64| at.wrapping_sub(least) as u64;
         let span_bits = bits_of(since(greatest));
-        let bits = bits.min(span_bits);
+        let bits = bits_of(heads.len() as u64).min(span_bits);
         let digits = bits.div_ceil(DIGIT_BITS_MAX).max(1);
         let digit_bits = bits.div_ceil(digits);
         // The lowest digit first; the uppermost may reach beyond the span.
         for digit in (1..=digits).rev() {
             let shift = span_bits.saturating_sub(digit * digit_bits);
             let mask = (1usize << digit_bits) - 1;
-            self.pass(digit_bits, |row| (since(rows[row as usize].at.0) >> shift) as usize & mask);
+            self.pass(digit_bits, |row| (since(heads[row as usize].at.0) >> shift) as usize & mask);
         }
     }
 
@@ -85,30 +90,30 @@ impl Sorting {
         std::mem::swap(order, other);
     }
 
-    /// Orders what is nearly in order.
-    fn settle<T>(&mut self, rows: &[Row<T>]) {
+    /// Orders what is nearly in order; `false` where it is not.
+    fn settle(&mut self, heads: &[Head]) -> bool {
         let order = &mut self.order[..];
-        let key = |row: u32| (rows[row as usize].hash, rows[row as usize].at);
         let mut moves = MOVES_MAX * order.len();
-        let Some(mut last) = order.first().map(|row| key(*row)) else { return };
+        let Some(mut last) = order.first().map(|row| heads[*row as usize]) else { return true };
         for next in 1..order.len() {
             let row = order[next];
-            let this = key(row);
+            let this = heads[row as usize];
             if last <= this {
                 last = this;
                 continue;
             }
             let mut place = next;
-            while place > 0 && key(order[place - 1]) > this {
+            while place > 0 && heads[order[place - 1] as usize] > this {
                 order[place] = order[place - 1];
                 place -= 1;
             }
             order[place] = row;
             match moves.checked_sub(next - place) {
                 Some(left) => moves = left,
-                None => return order.sort_by_key(|row| key(*row)),
+                None => return false,
             }
         }
+        true
     }
 }
 
@@ -146,13 +151,13 @@ mod tests {
                 tailwater_core::random::nth(7, index as u64 % keys) >> PART_BITS >> (shared % 54)
             };
             let times = times.into_iter().enumerate();
-            let rows: Vec<Row<()>> = times
-                .map(|(index, at)| Row { hash: hash(index), at: Timestamp(at), value: Some(()) })
+            let heads: Vec<Head> = times
+                .map(|(index, at)| Head { hash: hash(index), at: Timestamp(at) })
                 .collect();
-            let mut expected: Vec<u32> = (0..rows.len() as u32).collect();
-            expected.sort_by_key(|row| (rows[*row as usize].hash, rows[*row as usize].at));
+            let mut expected: Vec<u32> = (0..heads.len() as u32).collect();
+            expected.sort_by_key(|row| (heads[*row as usize].hash, heads[*row as usize].at));
             let mut sorting = Sorting::default();
-            sorting.sort(&rows);
+            sorting.sort(&heads);
             prop_assert_eq!(sorting.order(), expected);
         }
     }
@@ -160,12 +165,12 @@ mod tests {
     /// All in one bucket of hashes, in reverse: comparison alone would take for ever.
     #[test]
     fn many_rows_that_no_digit_tells_apart_are_sorted_too() {
-        let far = Row { hash: 1, at: Timestamp(i64::MIN), value: Some(()) };
-        let near = (0..20_000).map(|at| Row { hash: 0, at: Timestamp(-at), value: Some(()) });
-        let rows: Vec<Row<()>> = std::iter::once(far).chain(near).collect();
+        let far = Head { hash: 1, at: Timestamp(i64::MIN) };
+        let near = (0..20_000).map(|at| Head { hash: 0, at: Timestamp(-at) });
+        let heads: Vec<Head> = std::iter::once(far).chain(near).collect();
         let expected: Vec<u32> = (1..=20_000).rev().chain([0]).collect();
         let mut sorting = Sorting::default();
-        sorting.sort(&rows);
+        sorting.sort(&heads);
         assert_eq!(sorting.order(), expected);
     }
 }

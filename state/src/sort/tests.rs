@@ -19,13 +19,13 @@ fn drain(mut sorted: Sorted<Value>, limit: usize) -> Vec<Vec<(i64, Value)>> {
     let mut keys = vec![Vec::new()];
     let mut batch = Vec::new();
     loop {
-        match sorted.take(limit, &mut batch).unwrap() {
-            Taken::Records => {
-                assert!(!batch.is_empty() && batch.len() <= limit);
-                let of_key = keys.last_mut().unwrap();
-                of_key.extend(batch.drain(..).map(|record| (record.at.0, record.value)));
-            }
-            Taken::KeyEnd => keys.push(Vec::new()),
+        let taken = sorted.take(limit, &mut batch).unwrap();
+        assert!(batch.is_empty() == (taken == Taken::End) && batch.len() <= limit);
+        let of_key = keys.last_mut().unwrap();
+        of_key.extend(batch.drain(..).map(|record| (record.at.0, record.value)));
+        match taken {
+            Taken::Records => {}
+            Taken::LastOfKey => keys.push(Vec::new()),
             Taken::End => break,
         }
     }

@@ -108,7 +108,7 @@ fn poll(input: &mut TestInput, now_ns: u64, polls: usize) -> Vec<Result<i64, Con
             Event::Empty => {}
             Event::Records => all.extend(batch.drain(..).map(|record| Ok(record.value))),
             Event::Control(control) => all.push(Err(control)),
-            Event::Unsorted | Event::Sorted | Event::KeyEnd => {
+            Event::Unsorted | Event::Sorted | Event::LastOfKey => {
                 unreachable!("a source knows no keys")
             }
         }
