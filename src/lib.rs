@@ -84,7 +84,7 @@ pub use tailwater_core::{
 };
 /// The derive of the trait of the same name.
 pub use tailwater_derive::Outputs;
-pub use tailwater_derive::{keyed_state, record};
+pub use tailwater_derive::{keyed_state, operator_state, record};
 pub use tailwater_operators as operators;
 pub use tailwater_operators::RuntimeMode;
 pub use tailwater_runtime as runtime;

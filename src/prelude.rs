@@ -4,7 +4,7 @@ pub use crate::{
     Checkpoints, Cores, Counted, Driver, Error, Idle, Job, Key, Local, Notional, OpenStore,
     Outputs, Pace, Price, Record, Report, Restart, Restore, Result, RuntimeMode, Size, Span,
     Stamped, Stream, Symbol, TimeUnits, Timestamp, Volume, egress, groups, ingress, keyed_state,
-    pairs, record,
+    operator_state, pairs, record,
 };
 pub use tailwater_connectors::{
     Calendar, Files, OnError, Pool, Roll, collect, counting, from_splits, from_vec, stdout,
@@ -21,7 +21,8 @@ pub use tailwater_operators::window::general::{
 };
 pub use tailwater_operators::{
     Aggregate, BroadcastContext, BroadcastProcess, CoProcess, Context, Process, Session, Sliding,
-    Tumbling, UnkeyedBroadcastProcess, UnkeyedContext, Watermarks, Window, WindowResult,
+    Tumbling, UnkeyedBroadcastProcess, UnkeyedContext, UnkeyedProcess, Watermarks, Window,
+    WindowResult,
 };
-pub use tailwater_state::BroadcastState;
 pub use tailwater_state::keyed::{NoState, Ttl};
+pub use tailwater_state::{BroadcastState, ListState, UnionState};

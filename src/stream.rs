@@ -9,7 +9,7 @@ use tailwater_operators::stateless::{Filter, FlatMap, Inspect, Map, TryMap};
 use tailwater_operators::watermarks::AssignTime;
 use tailwater_operators::{
     Identity, Operator, Process, ProcessEach, ProcessOperator, Sink, Then, UnkeyedContext,
-    WatermarkGenerator, Watermarks,
+    UnkeyedProcess, UnkeyedProcessOperator, WatermarkGenerator, Watermarks,
 };
 use tailwater_runtime::graph::{Edge, InboxPlan, KeyedInboxPlan, OutboxPlan};
 use tailwater_runtime::task::fork::{BothPlan, ForkPlan};
@@ -112,14 +112,68 @@ where
     }
 
     /// Calls `function` with each record, and with a context that emits any number of records, at
-    /// the record's time or another, and knows the watermark and the clock. For state and timers
-    /// see [`Keyed::process`](crate::Keyed::process).
+    /// the record's time or another, and knows the watermark and the clock. For state of a key and
+    /// timers see [`Keyed::process`](crate::Keyed::process), for state of a core
+    /// [`process_unkeyed`](Stream::process_unkeyed).
     pub fn process<U, F>(self, function: F) -> Stream<U, Then<C, ProcessEach<T, U, F>>>
     where
         U: Send + 'static,
         F: FnMut(T, &mut UnkeyedContext<U>) + Clone + Send + 'static,
     {
         self.then(ProcessEach::new(function))
+    }
+
+    /// Calls `process` with each record on the core where it is, with what it remembers on that
+    /// core: lists that are dealt out or copied when the number of cores changes
+    /// (SEMANTICS 62, 63).
+    ///
+    /// Which records come to a core hangs on the number of cores, so a deterministic merge takes it
+    /// behind [`gather`](Stream::gather) only.
+    ///
+    /// ```
+    /// use tailwater::prelude::*;
+    ///
+    /// /// Hands records on by threes.
+    /// #[derive(Clone)]
+    /// struct Threes;
+    ///
+    /// #[operator_state]
+    /// struct Batch { numbers: ListState<u64> }
+    ///
+    /// impl UnkeyedProcess for Threes {
+    ///     type In = u64;
+    ///     type State = Batch;
+    ///     type Out = Vec<u64>;
+    ///
+    ///     fn on_record(&mut self, n: u64, batch: &mut Batch, out: &mut UnkeyedContext<Vec<u64>>) {
+    ///         batch.numbers.push(n);
+    ///         if batch.numbers.len() == 3 {
+    ///             out.emit(batch.numbers.drain(..).collect());
+    ///         }
+    ///     }
+    ///
+    ///     fn on_end(&mut self, batch: &mut Batch, out: &mut UnkeyedContext<Vec<u64>>) {
+    ///         out.emit(batch.numbers.drain(..).collect());
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let (job, batches) = (Job::new("threes"), collect());
+    /// let numbers = job.source(from_vec(vec![1, 2, 3, 4])).unstamped();
+    /// numbers.process_unkeyed(Threes).sink(batches.clone());
+    /// job.run(Local::cores(1))?;
+    /// assert_eq!(batches.take(), [vec![1, 2, 3], vec![4]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn process_unkeyed<P>(
+        self,
+        process: P,
+    ) -> Stream<P::Out, Then<C, UnkeyedProcessOperator<P>>>
+    where
+        P: UnkeyedProcess<In = T, Out: Send + 'static>,
+    {
+        self.then(UnkeyedProcessOperator::new(process))
     }
 
     /// Gives records event times and watermarks here, in the middle of a stream, in place of those

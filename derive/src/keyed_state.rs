@@ -1,4 +1,5 @@
-//! `#[keyed_state]`: turns a struct of what is to be remembered into one of the engine's states.
+//! `#[keyed_state]`: turns a struct of what is to be remembered of a key into one of the engine's
+//! states.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};

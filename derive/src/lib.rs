@@ -1,9 +1,10 @@
 //! `#[record]` and `Describe` make a struct or enum something that can flow through a job and be
-//! kept as state; `#[keyed_state]` makes a struct the state of each key, and `Outputs` an enum the
-//! outputs of an operator.
+//! kept as state; `#[keyed_state]` makes a struct the state of each key, `#[operator_state]` the
+//! state of an operator on each core, and `Outputs` makes an enum the outputs of an operator.
 
 mod describe;
 mod keyed_state;
+mod operator_state;
 mod outputs;
 
 use proc_macro::TokenStream;
@@ -78,6 +79,20 @@ pub fn outputs(item: TokenStream) -> TokenStream {
 pub fn keyed_state(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemStruct);
     keyed_state::expand(arguments.into(), item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Makes a struct the state of an operator on each core: its fields say what is remembered, and
+/// their names are the names in checkpoints.
+///
+/// A field is a `ListState<T>`, `UnionState<T>` or `BroadcastState<K, V>`. The struct begins empty.
+/// `#[operator_state(crate = PATH)]`: the crate is that of the states, `::tailwater::state`
+/// without.
+#[proc_macro_attribute]
+pub fn operator_state(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as ItemStruct);
+    operator_state::expand(arguments.into(), item)
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

@@ -29,7 +29,7 @@ pub use operator::{Backlog, Collect, Description, Operator, OperatorContext, Run
 pub use process::{
     BroadcastContext, BroadcastOperator, BroadcastProcess, CoProcess, Context, Process,
     ProcessEach, ProcessOperator, UnkeyedBroadcastOperator, UnkeyedBroadcastProcess,
-    UnkeyedContext,
+    UnkeyedContext, UnkeyedProcess, UnkeyedProcessOperator,
 };
 pub use sink::{Prepared, Restored, Sink, SinkContext, SinkWriter};
 pub use source::{Polled, Source, SourceContext, SplitPosition, SplitReader, Waker};

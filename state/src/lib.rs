@@ -26,11 +26,11 @@ pub use changes::{
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use entries::{Entries, Entry};
-pub use operator_state::{BroadcastState, ListState, UnionState};
+pub use operator_state::{BroadcastState, ListState, OperatorState, UnionState};
 pub use pane::{Pane, Panes};
 pub use snapshot::{
     Findings, MemorySnapshot, RestoreSource, SnapshotParts, SnapshotReader, SnapshotWriter, Spread,
-    StateValue, StoredValues, TrackedPart,
+    StateValue, StoredValues, TrackedPart, UnionPart,
 };
 pub use sort::SortOptions;
 pub use table::StateTable;

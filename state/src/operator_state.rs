@@ -1,27 +1,20 @@
 //! State of an operator that belongs to no key: lists that are dealt out or copied when the number
-//! of cores changes, and a map that is the same on all of them (SEMANTICS 62-64).
+//! of cores changes, and a map that is the same on all of them (SEMANTICS 62-65).
 //!
-//! An operator keeps one as a field, and calls its `snapshot` and `restore` in its own.
+//! A struct of them is what `#[operator_state]` makes: fields say what is kept, and their names are
+//! the names in checkpoints. An operator calls the struct's `snapshot` and `restore` in its own.
 //!
 //! ```
-//! use tailwater_state::{ListState, SnapshotReader, SnapshotWriter};
+//! use tailwater_derive::operator_state;
+//! use tailwater_state::OperatorState;
 //!
-//! #[derive(Default)]
+//! #[operator_state(crate = tailwater_state)]
 //! struct Offsets { partitions: ListState<(u32, u64)> }
-//!
-//! impl Offsets {
-//!     fn snapshot(&self, into: &mut SnapshotWriter) -> tailwater_core::Result<()> {
-//!         self.partitions.snapshot("partitions", into)
-//!     }
-//!
-//!     fn restore(&mut self, from: &mut SnapshotReader) -> tailwater_core::Result<()> {
-//!         self.partitions.restore("partitions", from)
-//!     }
-//! }
 //!
 //! let mut offsets = Offsets::default();
 //! offsets.partitions.push((0, 17));
 //! assert_eq!(offsets.partitions.len(), 1);
+//! assert!(offsets.bytes() >= size_of::<(u32, u64)>());
 //! ```
 
 use std::collections::BTreeMap;
@@ -31,8 +24,44 @@ use tailwater_core::{Record, Result};
 
 use crate::{SnapshotReader, SnapshotWriter, Spread};
 
+/// What an operator on a core remembers, as one struct; `#[operator_state]` writes this. `()` is
+/// nothing.
+pub trait OperatorState: Default + Send + 'static {
+    /// Writes all states, each under the name of its field.
+    ///
+    /// # Errors
+    /// When an item cannot be archived, or a name is taken in this operator.
+    fn snapshot(&self, into: &mut SnapshotWriter) -> Outcome;
+
+    /// Reads what this core is to have of each state; nothing where it was never written.
+    ///
+    /// # Errors
+    /// When items cannot be read or are damaged.
+    fn restore(&mut self, from: &mut SnapshotReader) -> Outcome;
+
+    /// The memory that the states take, without what their items own elsewhere.
+    fn bytes(&self) -> usize;
+}
+
+/// What the methods of an [`OperatorState`] return.
+pub type Outcome = Result<()>;
+
+impl OperatorState for () {
+    fn snapshot(&self, _: &mut SnapshotWriter) -> Outcome {
+        Ok(())
+    }
+
+    fn restore(&mut self, _: &mut SnapshotReader) -> Outcome {
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
 macro_rules! lists {
-    ($($(#[$doc:meta])* $name:ident => $spread:expr;)+) => {
+    ($($(#[$doc:meta])* $name:ident => $write:ident($($spread:expr)?);)+) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +93,7 @@ macro_rules! lists {
                 /// # Errors
                 /// When an item cannot be archived, or the name is taken in this operator.
                 pub fn snapshot(&self, state: &str, into: &mut SnapshotWriter) -> Result<()> {
-                    into.list(state, $spread, &self.0)
+                    into.$write(state, $($spread,)? &self.0)
                 }
 
                 /// Reads what this core is to have of `state`; nothing where it was never written.
@@ -75,6 +104,12 @@ macro_rules! lists {
                     self.0 = from.list(state)?;
                     Ok(())
                 }
+
+                /// The memory that the list takes, without what its items own elsewhere.
+                #[inline]
+                pub fn bytes(&self) -> usize {
+                    self.0.capacity() * size_of::<T>()
+                }
             }
         )+
     };
@@ -83,9 +118,13 @@ macro_rules! lists {
 lists! {
     /// A list whose items are dealt out in contiguous blocks when the number of cores changes, and
     /// stay where they are when it does not (SEMANTICS 62). Order means nothing between cores.
-    ListState => Spread::Split;
-    /// A list of which every core gets the items of all (SEMANTICS 63), to pick its own from.
-    UnionState => Spread::Union;
+    ListState => list(Spread::Split);
+    /// A list of which every core gets the items of all (SEMANTICS 63), to pick its own from: what
+    /// every core kept would be there as often as there are cores after the next restore.
+    ///
+    /// No checkpoint is taken while the operator has ended on some cores and not on others: those
+    /// that have would add nothing more (SEMANTICS 65).
+    UnionState => union();
 }
 
 /// A map that is the same on every core (SEMANTICS 63, 64).
@@ -158,6 +197,12 @@ impl<K: Record + Ord, V: Record> BroadcastState<K, V> {
     pub fn restore(&mut self, state: &str, from: &mut SnapshotReader) -> Result<()> {
         self.0 = from.list::<(K, V)>(state)?.into_iter().collect();
         Ok(())
+    }
+
+    /// The memory that the entries take, about, without what they own elsewhere.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.0.len() * size_of::<(K, V)>()
     }
 }
 

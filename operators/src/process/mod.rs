@@ -1,4 +1,5 @@
-//! Functions of the user's over the records of each key, with state and timers.
+//! Functions of the user's over the records of each key, with state and timers, and over those of a
+//! core, with state of the core.
 //!
 //! ```
 //! use tailwater_core::{Describe, Span, Timestamp};
@@ -44,11 +45,14 @@ mod operator;
 mod two_input;
 mod unkeyed;
 mod unkeyed_broadcast;
+mod unkeyed_process;
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod two_input_tests;
+#[cfg(test)]
+mod unkeyed_process_tests;
 
 use tailwater_core::Timestamp;
 use tailwater_state::keyed::KeyedState;
@@ -61,6 +65,7 @@ pub use operator::ProcessOperator;
 pub use two_input::{CoProcess, TwoInputs};
 pub use unkeyed::{ProcessEach, UnkeyedContext};
 pub use unkeyed_broadcast::{UnkeyedBroadcastOperator, UnkeyedBroadcastProcess};
+pub use unkeyed_process::{UnkeyedProcess, UnkeyedProcessOperator};
 
 /// What happens to the records of a key. Each core has a clone of its own, which sees many keys:
 /// what is to be remembered belongs into the state, not into fields.

@@ -99,6 +99,17 @@ where
         self.collect();
     }
 
+    /// Pushes one record to this core, as it comes to an operator without a key.
+    ///
+    /// # Panics
+    /// When there is no such core.
+    pub fn record_on(&mut self, core: u32, at: Timestamp, value: O::In) {
+        let cores = self.cores();
+        assert!(core < cores, "there is no core {core} of {cores}");
+        self.instances[core as usize].record(at, value);
+        self.collect();
+    }
+
     /// Raises the watermark on all cores.
     pub fn watermark(&mut self, watermark: Timestamp) {
         self.element(Element::Control(Control::Watermark(watermark)));

@@ -13,9 +13,15 @@
 //! task that has ended still acknowledges, with what it remembers at its end. When all tasks have
 //! ended, one last checkpoint begins, whatever the interval, and the job is over when that is
 //! complete (SEMANTICS 79).
+//!
+//! An operator with a union list has ended on all of its cores or on none: a checkpoint that finds
+//! it otherwise is abandoned (SEMANTICS 65). That is no failure of the job's, which may do so any
+//! number of times while it comes to its end.
 
-use tailwater_core::{Error, Span};
-use tailwater_state::SnapshotKind;
+use std::collections::BTreeMap;
+
+use tailwater_core::{Error, ErrorKind, Span};
+use tailwater_state::{SnapshotKind, UnionPart};
 
 /// When checkpoints are taken and how many may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,13 @@ pub enum Event {
     Tick,
     /// Somebody wants a checkpoint as soon as none is in flight.
     Requested,
+    /// A task has taken its barrier.
+    Cut {
+        /// Of which checkpoint.
+        checkpoint: u64,
+        /// The union lists of its operators.
+        unions: Vec<UnionPart>,
+    },
     /// A task has handed over all of its part.
     Acknowledged {
         /// Which task.
@@ -118,6 +131,8 @@ struct InFlight {
     checkpoint: u64,
     began_ns: u64,
     acknowledged: Vec<bool>,
+    /// Whether the operators that have union lists had ended, as the first core told.
+    unions: BTreeMap<String, bool>,
     storing: bool,
     last: bool,
 }
@@ -192,6 +207,9 @@ impl Coordinator {
         match event {
             Event::Tick => {}
             Event::Requested => self.requested = !self.over,
+            Event::Cut { checkpoint, unions } => {
+                self.on_cut((checkpoint, unions), now_ns, actions);
+            }
             Event::Acknowledged { task, checkpoint } => {
                 self.on_acknowledged(task, checkpoint, actions);
             }
@@ -214,6 +232,27 @@ impl Coordinator {
         }
         self.expire(now_ns, actions);
         self.begin_if_due(now_ns, actions);
+    }
+
+    fn on_cut(
+        &mut self,
+        (checkpoint, unions): (u64, Vec<UnionPart>),
+        now_ns: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(now) = self.in_flight.as_mut().filter(|now| now.checkpoint == checkpoint) else {
+            return;
+        };
+        let differs = |UnionPart { operator, has_ended }: &UnionPart| {
+            *now.unions.entry(operator.clone()).or_insert(*has_ended) != *has_ended
+        };
+        if let Some(UnionPart { operator, .. }) = unions.into_iter().find(differs) {
+            let why = format!(
+                "`{operator}` has a union list, and has ended on some cores and not on others: a \
+                 checkpoint is taken when it has ended on all"
+            );
+            self.give_up(why, now_ns, actions);
+        }
     }
 
     fn on_acknowledged(&mut self, task: u32, checkpoint: u64, actions: &mut Vec<Action>) {
@@ -254,21 +293,28 @@ impl Coordinator {
         self.due_ns = by_interval.max(now_ns.saturating_add(self.timing.min_pause_ns));
     }
 
+    /// Abandons the one in flight, which counts as a failure.
     fn abandon(&mut self, why: Error, now_ns: u64, actions: &mut Vec<Action>) {
-        let Some(now) = self.in_flight.take() else { return };
-        // What its tasks took as handed over is lost, so the next one hands everything over.
-        self.kind = SnapshotKind::Full;
+        let Some(checkpoint) = self.give_up(why.to_string(), now_ns, actions) else { return };
         self.failures_in_a_row += 1;
-        self.not_before_ns = now_ns.saturating_add(self.timing.retry_pause_ns);
-        self.rest(now.began_ns, now_ns);
-        actions.push(Action::Abandon { checkpoint: now.checkpoint, why: why.to_string() });
         if self.failures_in_a_row > self.timing.tolerable_failures {
             let error = why.context(format!(
-                "checkpoint {} failed, and {} in a row may",
-                now.checkpoint, self.timing.tolerable_failures
+                "checkpoint {checkpoint} failed, and {} in a row may",
+                self.timing.tolerable_failures
             ));
             actions.push(Action::Fail(error));
         }
+    }
+
+    /// Abandons the one in flight; its number.
+    fn give_up(&mut self, why: String, now_ns: u64, actions: &mut Vec<Action>) -> Option<u64> {
+        let now = self.in_flight.take()?;
+        // What its tasks took as handed over is lost, so the next one hands everything over.
+        self.kind = SnapshotKind::Full;
+        self.not_before_ns = now_ns.saturating_add(self.timing.retry_pause_ns);
+        self.rest(now.began_ns, now_ns);
+        actions.push(Action::Abandon { checkpoint: now.checkpoint, why });
+        Some(now.checkpoint)
     }
 
     fn expire(&mut self, now_ns: u64, actions: &mut Vec<Action>) {
@@ -280,7 +326,7 @@ impl Coordinator {
         let missing: Vec<_> =
             missing.filter(|(_, done)| !**done).map(|(task, _)| format!("`{task}`")).collect();
         let error = Error::new(
-            tailwater_core::ErrorKind::Cancelled,
+            ErrorKind::Cancelled,
             format!(
                 "it took longer than {}; these tasks were not done: {}",
                 Span(self.timing.timeout_ns.min(i64::MAX as u64) as i64),
@@ -303,6 +349,7 @@ impl Coordinator {
             checkpoint,
             began_ns: now_ns,
             acknowledged: vec![false; self.tasks.len()],
+            unions: BTreeMap::new(),
             storing: false,
             last,
         });

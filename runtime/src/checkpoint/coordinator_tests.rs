@@ -142,6 +142,48 @@ fn a_bounded_job_ends_with_one_last_checkpoint() {
     assert_eq!(driven.coordinator.wakes_ns(), u64::MAX);
 }
 
+fn cut(checkpoint: u64, operator: &str, has_ended: bool) -> Event {
+    Event::Cut { checkpoint, unions: vec![UnionPart { operator: operator.to_owned(), has_ended }] }
+}
+
+// SEMANTICS 65
+#[test]
+fn an_operator_with_a_union_list_has_ended_on_all_cores_or_on_none() {
+    let mut driven = Driven::new(TIMING, 2);
+    driven.tick(100);
+    assert_eq!(driven.on(cut(1, "a", false), 110), "");
+    assert_eq!(driven.on(cut(1, "b", true), 110), "", "each operator for itself");
+    assert_eq!(driven.on(cut(1, "a", false), 110), "");
+    assert_eq!(driven.on(cut(1, "a", true), 120), "abandon-1");
+    let Some(Action::Abandon { why, .. }) = driven.actions.first() else { unreachable!() };
+    assert!(why.contains("`a` has a union list"), "{why}");
+    // However often, it is no failure: none is tolerated here.
+    assert_eq!(driven.tick(200), "begin-full-2");
+    assert_eq!(driven.on(cut(1, "b", false), 210), "", "of the one given up");
+    assert_eq!(driven.on(cut(2, "a", true), 210), "");
+    assert_eq!(driven.on(cut(2, "a", false), 220), "abandon-2");
+    assert_eq!(driven.tick(300), "begin-full-3");
+    assert_eq!(driven.on(cut(3, "a", true), 310), "");
+    assert_eq!(driven.on(cut(3, "a", true), 310), "");
+    driven.acknowledge(0, 3, 320);
+    assert_eq!(driven.acknowledge(1, 3, 320), "store-3");
+    assert_eq!(driven.on(stored(3), 330), "complete-3");
+}
+
+// SEMANTICS 65, 80
+#[test]
+fn what_ends_on_its_cores_one_by_one_neither_adds_to_failures_nor_ends_their_row() {
+    let mut driven = Driven::new(Timing { tolerable_failures: 1, ..TIMING }, 1);
+    let refused = |checkpoint| Event::NotStored { checkpoint, error: failure() };
+    driven.tick(100);
+    assert_eq!(driven.on(refused(1), 110), "abandon-1");
+    driven.tick(200);
+    driven.on(cut(2, "a", true), 210);
+    assert_eq!(driven.on(cut(2, "a", false), 210), "abandon-2");
+    driven.tick(300);
+    assert_eq!(driven.on(refused(3), 310), "abandon-3 fail");
+}
+
 #[test]
 fn one_that_is_asked_for_begins_at_once() {
     let mut driven = Driven::new(Timing { interval_ns: None, min_pause_ns: 50, ..TIMING }, 1);
@@ -170,6 +212,7 @@ enum Doing {
     Acknowledge(u32, u64),
     Decline(u32, u64),
     End(u32),
+    Cut(bool, u64),
     Store(u64),
     Refuse(u64),
 }
@@ -182,6 +225,8 @@ fn doing() -> impl Strategy<Value = Doing> {
         8 => (0u32..3, 0u64..3).prop_map(|(task, back)| Doing::Acknowledge(task, back / 2)),
         1 => (0u32..3, 0u64..2).prop_map(|(task, back)| Doing::Decline(task, back)),
         1 => (0u32..3).prop_map(Doing::End),
+        2 => (prop::bool::weighted(0.9), 0u64..2)
+            .prop_map(|(has_ended, back)| Doing::Cut(has_ended, back)),
         4 => (0u64..2).prop_map(Doing::Store),
         1 => (0u64..2).prop_map(Doing::Refuse),
     ]
@@ -190,7 +235,7 @@ fn doing() -> impl Strategy<Value = Doing> {
 proptest! {
     /// No completion without all acknowledgements and the store's word, never two in flight,
     /// numbers grow, what follows one that was abandoned is full, and the job fails exactly when
-    /// more in a row have failed than may.
+    /// more in a row have failed than may, to which union lists do not count.
     #[test]
     fn promises_hold(all in prop::collection::vec(doing(), 0..200), tolerable in 0u32..3) {
         let timing = Timing { tolerable_failures: tolerable, min_pause_ns: 30, ..TIMING };
@@ -214,11 +259,13 @@ proptest! {
                     Event::Declined { task, checkpoint: number(back), error: failure() }
                 }
                 Doing::End(task) => Event::Ended { task },
+                Doing::Cut(has_ended, back) => cut(number(back), "a", has_ended),
                 Doing::Store(back) => stored(number(back)),
                 Doing::Refuse(back) => {
                     Event::NotStored { checkpoint: number(back), error: failure() }
                 }
             };
+            let is_cut = matches!(event, Event::Cut { .. });
             driven.on(event, now_ns);
             for action in &driven.actions {
                 match action {
@@ -244,7 +291,7 @@ proptest! {
                         let (of, ..) = in_flight.take().unwrap();
                         prop_assert_eq!(of, *checkpoint);
                         next_is_full = true;
-                        in_row += 1;
+                        in_row += u32::from(!is_cut);
                     }
                     Action::Fail(_) => prop_assert!(in_row > tolerable),
                 }
@@ -252,7 +299,7 @@ proptest! {
             let failed = driven.actions.iter().any(|action| matches!(action, Action::Fail(_)));
             let gave_up =
                 driven.actions.iter().any(|action| matches!(action, Action::Abandon { .. }));
-            prop_assert_eq!(failed, gave_up && in_row > tolerable);
+            prop_assert_eq!(failed, gave_up && !is_cut && in_row > tolerable);
         }
     }
 }

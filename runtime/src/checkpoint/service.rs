@@ -228,7 +228,7 @@ impl Running {
     fn take_in(&mut self, message: Message, summary: &Summary) -> Option<Event> {
         let Message { task, told } = message;
         let (of, outcome) = match told {
-            Told::Cut { checkpoint, parts } => (checkpoint, self.on_cut(task, checkpoint, &parts)),
+            Told::Cut { checkpoint, parts } => (checkpoint, self.on_cut(task, checkpoint, parts)),
             Told::Chunk { checkpoint, chunk } => {
                 let outcome = self.on_chunk(task, checkpoint, &chunk);
                 // Where the task is gone its buffers are not wanted back.
@@ -253,13 +253,12 @@ impl Running {
         self.writer.as_mut().filter(|writer| writer.checkpoint() == checkpoint)
     }
 
-    fn on_cut(&mut self, task: u32, of: u64, parts: &SnapshotParts) -> Result<Option<Event>> {
+    fn on_cut(&mut self, task: u32, of: u64, parts: SnapshotParts) -> Result<Option<Event>> {
         let core = self.tasks[task as usize].core;
-        if let Some(writer) = self.writer_of(of) {
-            let numbers = writer.parts(core, parts)?;
-            self.numbers[task as usize] = Some(numbers);
-        }
-        Ok(None)
+        let Some(writer) = self.writer_of(of) else { return Ok(None) };
+        let numbers = writer.parts(core, &parts)?;
+        self.numbers[task as usize] = Some(numbers);
+        Ok(Some(Event::Cut { checkpoint: of, unions: parts.unions }))
     }
 
     fn on_chunk(&mut self, task: u32, of: u64, chunk: &Chunk) -> Result<Option<Event>> {
@@ -282,7 +281,7 @@ impl Running {
     ) -> Result<Option<Event>> {
         let core = self.tasks[task as usize].core;
         let Some(writer) = self.writer_of(checkpoint) else { return Ok(None) };
-        writer.parts(core, &SnapshotParts { values: late, tracked: Vec::new() })?;
+        writer.parts(core, &SnapshotParts { values: late, ..SnapshotParts::default() })?;
         Ok(Some(Event::Acknowledged { task, checkpoint }))
     }
 }

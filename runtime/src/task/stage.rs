@@ -151,7 +151,8 @@ impl<C: Operator, O: Output<C::Out>> Stage<C, O> {
         let Self { input, chain, .. } = self;
         stats.forced = handover.settle(|into| Ok(input.drain(into)? && chain.drain(into)?))?;
         let kind = handover.kind(checkpoint);
-        let mut writer = SnapshotWriter::new(kind, &*self.name);
+        let writer = SnapshotWriter::new(kind, &*self.name);
+        let mut writer = if self.life > Life::Ending { writer.at_the_end() } else { writer };
         self.input.snapshot(&mut writer)?;
         self.chain.snapshot(&mut writer)?;
         self.output.control(barrier(checkpoint))?;

@@ -62,6 +62,16 @@ pub struct TrackedPart {
     pub declaration: Declaration,
 }
 
+/// An operator's union list on one core: what a checkpoint must know to tell whether it is whole
+/// (SEMANTICS 65).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnionPart {
+    /// Whose it is.
+    pub operator: String,
+    /// Whether the operator has been told there that its input has ended.
+    pub has_ended: bool,
+}
+
 /// What one task hands over at a barrier.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotParts {
@@ -69,6 +79,8 @@ pub struct SnapshotParts {
     pub values: Vec<StateValue>,
     /// The tracked states, by the index that their chunks carry.
     pub tracked: Vec<TrackedPart>,
+    /// One for each of the values that is a union list of a user's.
+    pub unions: Vec<UnionPart>,
 }
 
 /// The items of a small state as a checkpoint has them.

@@ -3,7 +3,7 @@
 use tailwater_core::record::to_archive;
 use tailwater_core::{Error, Record, Result, Schema};
 
-use super::{SnapshotParts, Spread, StateValue, TrackedPart};
+use super::{SnapshotParts, Spread, StateValue, TrackedPart, UnionPart};
 use crate::changes::{SnapshotKind, TrackedState};
 
 /// Collects what the operators of one task remember at a barrier.
@@ -12,6 +12,7 @@ pub struct SnapshotWriter {
     kind: SnapshotKind,
     task: String,
     operator: String,
+    has_ended: bool,
     parts: SnapshotParts,
 }
 
@@ -19,7 +20,14 @@ impl SnapshotWriter {
     /// A snapshot of the task named `task`.
     pub fn new(kind: SnapshotKind, task: impl Into<String>) -> Self {
         let task = task.into();
-        Self { kind, operator: task.clone(), task, parts: SnapshotParts::default() }
+        let (operator, parts) = (task.clone(), SnapshotParts::default());
+        Self { kind, operator, task, has_ended: false, parts }
+    }
+
+    /// The same for a task whose operators have been told that their input has ended.
+    #[must_use]
+    pub fn at_the_end(self) -> Self {
+        Self { has_ended: true, ..self }
     }
 
     /// Calls `write` with the states of the operator `name`.
@@ -54,6 +62,20 @@ impl SnapshotWriter {
         Ok(())
     }
 
+    /// Writes a list of which every core gets all items (SEMANTICS 63), and which needs those of
+    /// all cores: the checkpoint fails where some have ended and others have not (SEMANTICS 65).
+    /// One that says itself what has ended, as the splits of a source do, is a
+    /// [`list`](SnapshotWriter::list).
+    ///
+    /// # Errors
+    /// As [`list`](SnapshotWriter::list).
+    pub fn union<T: Record>(&mut self, state: &str, items: &[T]) -> Result<()> {
+        self.list(state, Spread::Union, items)?;
+        let (operator, has_ended) = (self.operator.clone(), self.has_ended);
+        self.parts.unions.push(UnionPart { operator, has_ended });
+        Ok(())
+    }
+
     /// Cuts a tracked state here; its entries follow when the operator drains it.
     ///
     /// # Errors
@@ -75,7 +97,7 @@ impl SnapshotWriter {
     }
 
     fn claim(&self, state: &str) -> Result<()> {
-        let SnapshotParts { values, tracked } = &self.parts;
+        let SnapshotParts { values, tracked, .. } = &self.parts;
         let mut names = values
             .iter()
             .map(|value| (&value.operator, &value.state))

@@ -27,7 +27,8 @@ pub struct Crossing {
     windows: Lines,
 }
 
-fn tick_line(tick: Tick) -> String {
+/// A record as it is put out.
+pub(super) fn tick_line(tick: Tick) -> String {
     format!("{} {} {} {}", tick.split, tick.index, tick.key, tick.amount)
 }
 

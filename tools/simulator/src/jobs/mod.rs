@@ -3,6 +3,7 @@
 mod accounts;
 mod as_of;
 mod async_io;
+mod batches;
 mod expected;
 mod fold;
 mod graph;
@@ -76,6 +77,7 @@ pub const JOBS: &[(&str, u64, Draw)] = &[
     ("repeated visits", 5, |random| Box::new(process::Visits::at_least_once(random))),
     ("timers", 1, |random| Box::new(process::Timed::draw(random))),
     ("accounts", 2, |random| Box::new(accounts::Keyed::draw(random))),
+    ("batches", 1, |random| Box::new(batches::Batched::draw(random))),
     ("rules", 1, |random| Box::new(rules::Ruled::draw(random))),
     ("as of", 1, |random| Box::new(as_of::Joined::draw(random))),
     ("interval", 1, |random| Box::new(interval::Close::draw(random))),
