@@ -16,8 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 const PART_BYTES: usize = 8 << 20;
 /// Bytes of a read: a request takes tens of milliseconds, whatever it brings.
 const READ_BYTES: u64 = 8 << 20;
-/// Reads under way at once, for the same reason.
-const READS_AT_ONCE: usize = 8;
 
 /// A place in an object store.
 #[derive(Clone)]
@@ -223,10 +221,6 @@ impl StoredFile for Object {
 
     fn read_len(&self) -> u64 {
         READ_BYTES
-    }
-
-    fn reads_at_once(&self) -> usize {
-        READS_AT_ONCE
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {

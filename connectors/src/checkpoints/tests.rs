@@ -107,6 +107,7 @@ fn an_s3_url_is_a_bucket_and_a_prefix() {
 }
 
 #[test]
+#[allow(clippy::print_stderr)] // Says why it does nothing.
 fn on_a_server_that_speaks_s3() {
     let Ok(url) = std::env::var("TAILWATER_S3") else {
         eprintln!("skipped: TAILWATER_S3 names no empty place, such as s3://bucket/prefix");

@@ -1,8 +1,6 @@
 //! A checkpoint that is read: opened, found whole, and given back to operators.
 
 use std::ops::Range;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tailwater_core::{Error, ErrorKind, Result};
 
@@ -135,42 +133,17 @@ impl OpenedCheckpoint {
         Ok(Self { segments: segments.map_err(explain)?, manifest, skipped: Vec::new() })
     }
 
-    /// Compares every block with its checksum, with as many reads under way as are best at once.
+    /// Compares every block with its checksum.
     ///
     /// # Errors
     /// With the first damaged block: file and byte.
     pub fn verify(&self) -> Result<()> {
-        let blocks: Vec<Vec<_>> =
-            self.segments.iter().map(|segment| segment.index.blocks.iter().collect()).collect();
-        let runs: Vec<_> = self
-            .segments
-            .iter()
-            .zip(&blocks)
-            .flat_map(|(segment, blocks)| segment.runs(blocks).map(move |run| (segment, run)))
-            .collect();
-        let next = AtomicUsize::new(0);
-        // Reads run after run, whichever is next; up to the first that is damaged.
-        let read = || {
-            let mut buffer = Buffer::new();
-            loop {
-                let number = next.fetch_add(1, Relaxed);
-                let (segment, run) = runs.get(number)?;
-                if let Err(cause) = segment.read_run(run, &mut buffer, &mut |_, _| Ok(())) {
-                    return Some((number, cause));
-                }
-            }
-        };
-        let readers = self.segments.iter().map(Segment::reads_at_once).max().unwrap_or(1);
-        let damaged = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..readers.min(runs.len())).map(|_| scope.spawn(read)).collect();
-            let own = read();
-            let others = others.into_iter().flat_map(|thread| thread.join().expect("no panic"));
-            others.chain(own).min_by_key(|(number, _)| *number)
-        });
         let checkpoint = self.manifest.checkpoint;
-        damaged.map_or(Ok(()), |(_, cause)| {
-            Err(cause.context(format!("cannot use checkpoint {checkpoint}")))
-        })
+        let mut buffer = Buffer::new();
+        self.segments
+            .iter()
+            .try_for_each(|segment| segment.read(|_| true, &mut buffer, &mut |_, _| Ok(())))
+            .map_err(|cause| cause.context(format!("cannot use checkpoint {checkpoint}")))
     }
 
     /// What it is.

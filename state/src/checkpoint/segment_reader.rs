@@ -95,11 +95,6 @@ impl Segment {
         states.iter().position(|(o, s)| o == operator && s == state).map(|number| number as u16)
     }
 
-    /// How many reads of it are best under way at once.
-    pub fn reads_at_once(&self) -> usize {
-        self.file.reads_at_once()
-    }
-
     /// Calls `each` with every block that is `wanted`, in the order of the file, and its payload,
     /// which was compared with its checksum. Neighbours are read at once.
     pub fn read(

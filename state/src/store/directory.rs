@@ -181,10 +181,6 @@ impl<R: DiskRead> StoredFile for ReadFile<R> {
         self.file.len()
     }
 
-    fn reads_at_once(&self) -> usize {
-        self.file.reads_at_once()
-    }
-
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         self.file.read_at(offset, into).map_err(|cause| {
             let (path, len) = (self.path.display(), into.len());

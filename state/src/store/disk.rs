@@ -99,11 +99,6 @@ pub trait DiskRead: Send + Sync {
         self.len() == 0
     }
 
-    /// How many reads are best under way at once.
-    fn reads_at_once(&self) -> usize {
-        1
-    }
-
     /// Fills `into` from `offset` on.
     ///
     /// # Errors

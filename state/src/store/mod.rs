@@ -127,11 +127,6 @@ pub trait StoredFile: Send + Sync {
         512 << 10
     }
 
-    /// How many reads are best under way at once.
-    fn reads_at_once(&self) -> usize {
-        1
-    }
-
     /// Fills `into` with the bytes from `offset` on.
     ///
     /// # Errors

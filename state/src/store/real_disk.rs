@@ -13,8 +13,6 @@ use super::disk::{Disk, DiskFile, DiskRead, Lock};
 const ALIGNMENT: usize = 4096;
 /// Bytes of a write: large enough for a disk's full speed, small enough for a pool's cache.
 const BUFFER: usize = 512 << 10;
-/// What was written past the page cache comes from the disk, and disks answer several at once.
-const READS_AT_ONCE: usize = 4;
 
 const _: () = assert!(BUFFER.is_multiple_of(ALIGNMENT));
 
@@ -188,10 +186,6 @@ impl DiskFile for RealFile {
 impl DiskRead for RealRead {
     fn len(&self) -> u64 {
         self.len
-    }
-
-    fn reads_at_once(&self) -> usize {
-        READS_AT_ONCE
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
