@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use tailwater_core::{Key, Record, Timestamp, stable_hash};
+use tailwater_state::budget::Held;
 use tailwater_state::keyed::Domain;
 use tailwater_state::{Entries, Entry, StateContext, StateTable};
 
@@ -21,6 +22,10 @@ use crate::window::Window;
 pub(super) const NONE: u32 = u32::MAX;
 /// In place of the first slot of a chain or of the next one: those with this hash are in order.
 const ORDERED: u32 = NONE - 1;
+/// Memory of a slot in order: 24 bytes, in nodes that are two thirds full.
+const ORDERED_BYTES: usize = 40;
+/// Memory is counted for so many at once.
+const COUNTED_AT_ONCE: usize = 1024;
 /// Slots of a chain that are looked through one by one.
 const CHAIN_MAX: u8 = 8;
 
@@ -127,13 +132,15 @@ pub(crate) struct Slots<K, C, S> {
     heads: StateTable<u64, u32>,
     /// Slots by hash and start, where they are not chained. Follows from the entries too.
     ordered: BTreeSet<(u64, Timestamp, u32)>,
+    /// The memory of those in order; entries and heads count their own.
+    memory: Held,
     next_number: u64,
 }
 
 impl<K, C, S> Default for Slots<K, C, S> {
     fn default() -> Self {
         let (entries, heads) = (Entries::default(), StateTable::detached());
-        Self { entries, heads, ordered: BTreeSet::new(), next_number: 0 }
+        Self { entries, heads, ordered: BTreeSet::new(), memory: Held::default(), next_number: 0 }
     }
 }
 
@@ -141,7 +148,8 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
     /// Those of a core with this context: none yet.
     pub fn new(context: &StateContext) -> Self {
         let (entries, heads) = (Entries::new(context), StateTable::new(context));
-        Self { entries, heads, ordered: BTreeSet::new(), next_number: 0 }
+        let memory = Held::of(&context.budget);
+        Self { entries, heads, ordered: BTreeSet::new(), memory, next_number: 0 }
     }
 
     /// A slot for a new window, with a number of its own.
@@ -186,7 +194,8 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
         let hash = entry.hash;
         let head = heads.get_or_insert_with(hash, hash, || NONE);
         if *head == ORDERED {
-            return put_in_order(entry, slot, ordered);
+            put_in_order(entry, slot, ordered);
+            return self.count();
         }
         let next = std::mem::replace(head, slot);
         entry.next = next;
@@ -218,6 +227,12 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
         if let Some(head) = heads.get_mut(hash, &hash) {
             *head = ORDERED;
         }
+        self.count();
+    }
+
+    /// Counts the memory of those in order, after some came or went.
+    fn count(&mut self) {
+        self.memory.set(self.ordered.len().next_multiple_of(COUNTED_AT_ONCE) * ORDERED_BYTES);
     }
 
     /// The slot, to change what a checkpoint knows of it, but for its window.
@@ -253,6 +268,7 @@ impl<K: Key, C: Record, S: Record + Default> Slots<K, C, S> {
                     let entry = entries.untracked(alone);
                     (entry.next, entry.is_first, entry.behind) = (NONE, true, 0);
                 }
+                self.count();
             }
             Some(head) if *head != slot => {
                 let mut before = *head;
