@@ -89,8 +89,8 @@ records() {
 keys=10000000
 # Three records a key: fewer would measure how a table is filled, not how it is used.
 count_events=30000000
-# Long enough that some checkpoints fall into a run.
-checkpoint_events=50000000
+# Long enough that several checkpoints fall into a run.
+checkpoint_events=200000000
 # The stores do a tenth of a million a second: a run of so many takes ten seconds after the load.
 store_ops=1000000
 

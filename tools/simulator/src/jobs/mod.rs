@@ -70,7 +70,7 @@ pub const JOBS: &[(&str, u64, Draw)] = &[
     ("sliding", 2, |random| Box::new(windows::Windows::sliding(random))),
     ("sessions", 1, |random| Box::new(sessions::Sessions::draw(random))),
     ("ordered", 2, |random| Box::new(ordered::Ordered::into_ledger(random))),
-    ("file", 10, |random| Box::new(ordered::Ordered::into_file(random))),
+    ("file", 16, |random| Box::new(ordered::Ordered::into_file(random))),
     ("parts", 3, |random| Box::new(ordered::Ordered::into_parts(random))),
     ("idle", 1, |random| Box::new(idle::IdleSplits::draw(random))),
     ("visits", 3, |random| Box::new(process::Visits::once(random))),
