@@ -3,7 +3,7 @@
 //!
 //! All of it is derived from the records that are held, and made again when these are restored.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use tailwater_core::{Either, Key, Record, Span, Stamped, Timestamp, stable_hash};
 use tailwater_state::{Entries, StateContext, StateTable};
@@ -15,10 +15,12 @@ use super::{AsOf, Direction, Matched, Ties};
 /// The records of each key by time, and the left ones by when they are due.
 pub(super) struct LookAhead<K> {
     pub(super) sides: StateTable<K, Sides>,
-    /// The left records: when they are due, their time and arrival; and where they are held.
-    waiting: BTreeMap<(Timestamp, Timestamp, u64), u32>,
-    /// Times and arrivals of the left records.
-    times: BTreeSet<(Timestamp, u64)>,
+    /// The left records: when they are due, their time and arrival, and where they are held. Two of
+    /// one arrival are no rarity: each core counts its own, and a restore brings those of several
+    /// together.
+    waiting: BTreeSet<(Timestamp, Timestamp, u64, u32)>,
+    /// Times of the left records, and where they are held.
+    times: BTreeSet<(Timestamp, u32)>,
     /// Where looking for keys with nothing of use goes on.
     cursor: usize,
 }
@@ -122,7 +124,7 @@ impl<K> Default for LookAhead<K> {
     fn default() -> Self {
         Self {
             sides: StateTable::detached(),
-            waiting: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             times: BTreeSet::new(),
             cursor: 0,
         }
@@ -159,8 +161,8 @@ impl<K: Key> LookAhead<K> {
         due: Timestamp,
         number: u32,
     ) {
-        self.waiting.insert((due, at, arrival), number);
-        self.times.insert((at, arrival));
+        self.waiting.insert((due, at, arrival, number));
+        self.times.insert((at, number));
         let sides = self.sides.get_or_insert_with(hash, key, Sides::default);
         let place = sides.lefts.partition_point(|other| (other.at, other.arrival) < (at, arrival));
         sides.lefts.insert(place, Waiting { at, arrival, due, number });
@@ -191,8 +193,8 @@ impl<K: Key> LookAhead<K> {
             let found = sides.find(at, rule).map(|right| right.at);
             let sooner = rule.due(at, found);
             if sooner != due {
-                waiting.remove(&(due, at, arrival));
-                waiting.insert((sooner, at, arrival), number);
+                waiting.remove(&(due, at, arrival, number));
+                waiting.insert((sooner, at, arrival, number));
                 sides.lefts[index].due = sooner;
             }
         }
@@ -201,7 +203,7 @@ impl<K: Key> LookAhead<K> {
 
     /// Whether a left record is due at `watermark`.
     pub(super) fn is_due(&self, watermark: Timestamp) -> bool {
-        self.waiting.first_key_value().is_some_and(|((due, ..), _)| *due <= watermark)
+        self.waiting.first().is_some_and(|(due, ..)| *due <= watermark)
     }
 
     /// The left record that is due first, with its match.
@@ -211,8 +213,8 @@ impl<K: Key> LookAhead<K> {
         watermark: Timestamp,
         rule: AsOf,
     ) -> Option<Stamped<Matched<L, R>>> {
-        let ((_, at, arrival), number) = self.waiting.pop_first()?;
-        self.times.remove(&(at, arrival));
+        let (_, at, arrival, number) = self.waiting.pop_first()?;
+        self.times.remove(&(at, number));
         let Held { key, record, .. } = held.remove(number);
         let Either::First(left) = record.value else { unreachable!("only left records wait") };
         let hash = stable_hash(&key);
