@@ -63,7 +63,7 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte = change[2];
             } else {
-                bytes.truncate(bytes.len() - at % 64);
+                bytes.truncate(bytes.len().saturating_sub(at % 64));
             }
         }
     });
