@@ -29,9 +29,14 @@ static FIRST: OnceLock<Instant> = OnceLock::new();
 static CYCLES: OnceLock<Cycles> = OnceLock::new();
 
 impl SystemClock {
-    /// Lets a thread learn how fast the cycle counter runs, if none has yet. Every clock does; who
-    /// has something else to do before it needs one can ask for it early.
-    pub fn warm_up() {
+    /// A clock that asks the operating system until somebody lets it [warm up](Self::warm_up): a
+    /// start has better use for its cores.
+    pub(crate) fn cold() -> Self {
+        Self { start_ns: now_ns() }
+    }
+
+    /// Lets a thread learn how fast the cycle counter runs, if none has yet.
+    pub(crate) fn warm_up() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let thread = std::thread::Builder::new().name("tailwater-clock".to_owned());
@@ -48,9 +53,10 @@ impl SystemClock {
 }
 
 impl Default for SystemClock {
+    /// A clock that warms up.
     fn default() -> Self {
         Self::warm_up();
-        Self { start_ns: now_ns() }
+        Self::cold()
     }
 }
 

@@ -211,7 +211,8 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// When the bytes end before the frame does, or its header contradicts itself.
-    #[inline]
+    // What it gives back would else be written in small parts and read in large ones.
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize)> {
         let Some((head, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return Err(damaged("its header is cut off"));
@@ -287,7 +288,7 @@ impl<'a> Frames<'a> {
 impl<'a> Iterator for Frames<'a> {
     type Item = Result<Frame<'a>>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;

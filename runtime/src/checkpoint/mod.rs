@@ -12,7 +12,7 @@
 pub mod config;
 pub mod coordinator;
 pub(crate) mod port;
-mod recovery;
+pub(crate) mod recovery;
 pub(crate) mod service;
 mod summary;
 

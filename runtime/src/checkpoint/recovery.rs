@@ -2,14 +2,50 @@
 //! found in it.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_core::{Error, KeyGroups, Result};
 use tailwater_state::SnapshotReader;
+use tailwater_state::checkpoint::{OpenedCheckpoint, Which};
 use tailwater_state::snapshot::{Findings, RestoreSource};
+use tailwater_state::store::CheckpointStore;
 
 /// The most names that an error lists.
 const NAMES_MAX: usize = 20;
+
+/// Opens a checkpoint as [`OpenedCheckpoint::open`] does, with so many threads to read it.
+///
+/// # Errors
+/// Those of [`OpenedCheckpoint::open`].
+pub fn open(
+    store: &dyn CheckpointStore,
+    job: &str,
+    which: Which,
+    readers: u32,
+) -> Result<Option<OpenedCheckpoint>> {
+    OpenedCheckpoint::open_with(store, job, which, &|opened| verify(opened, readers as usize))
+}
+
+/// Reads a checkpoint with so many threads, this one among them, to see that it is whole.
+fn verify(opened: &OpenedCheckpoint, readers: usize) -> Result<()> {
+    let share = |index| opened.verify_share(index, readers);
+    std::thread::scope(|scope| {
+        let reader = || std::thread::Builder::new().name("tailwater-verify".to_owned());
+        let others = (1..readers).map(|index| {
+            let spawned = reader().spawn_scoped(scope, move || share(index));
+            (index, spawned)
+        });
+        let others: Vec<_> = others.collect();
+        let own = share(0);
+        others.into_iter().fold(own, |verdict, (index, spawned)| {
+            verdict.and(match spawned {
+                Ok(reader) => reader.join().unwrap_or_else(|payload| resume_unwind(payload)),
+                Err(_) => share(index),
+            })
+        })
+    })
+}
 
 /// A checkpoint that the tasks of an attempt read their state from. Clones are one.
 #[derive(Clone)]

@@ -7,7 +7,9 @@
 //! armed and being looked at and the executor parks with runnable tasks: a preemption timer of an
 //! hour, and no latency-bound queues.
 
+use std::io;
 use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
@@ -25,26 +27,41 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 /// Registered buffers of an executor, in bytes; small enough for the usual limit of locked memory.
 const IO_MEMORY: usize = 1 << 20;
 
-/// Takes plain threads instead of glommio where io_uring is not allowed, and says so.
-pub(super) fn choose(wanted: Driver, warnings: &mut Vec<String>) -> Driver {
-    if wanted != Driver::Glommio {
-        return wanted;
+/// The driver that was asked for, while it is being tried out.
+pub(super) struct Choice {
+    wanted: Driver,
+    /// On a thread of its own: an executor that was made leaves its marks on the thread that made
+    /// it, and takes some milliseconds.
+    probe: Option<io::Result<JoinHandle<Result<(), String>>>>,
+}
+
+/// Tries out whether io_uring is allowed, where glommio is wanted.
+pub(super) fn choose(wanted: Driver) -> Choice {
+    let probe = (wanted == Driver::Glommio).then(|| {
+        std::thread::Builder::new()
+            .name("tailwater-probe".to_owned())
+            .spawn(|| executor(Placement::Unbound).map(drop).map_err(|error| error.to_string()))
+    });
+    Choice { wanted, probe }
+}
+
+impl Choice {
+    /// Waits for the outcome. Takes plain threads instead of glommio where io_uring is not allowed,
+    /// and says so.
+    pub fn wait(self, warnings: &mut Vec<String>) -> Driver {
+        let Some(probe) = self.probe else { return self.wanted };
+        let refused = match probe.map(JoinHandle::join) {
+            Ok(Ok(Ok(()))) => return Driver::Glommio,
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(_)) => "the executor panicked".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        warnings.push(format!(
+            "io_uring cannot be used here ({refused}): the job runs on plain threads instead of \
+             glommio"
+        ));
+        Driver::Threads
     }
-    // On a thread of its own: an executor that was made leaves its marks on the thread that made
-    // it.
-    let probe = std::thread::Builder::new()
-        .name("tailwater-probe".to_owned())
-        .spawn(|| executor(Placement::Unbound).map(drop).map_err(|error| error.to_string()));
-    let refused = match probe.map(std::thread::JoinHandle::join) {
-        Ok(Ok(Ok(()))) => return Driver::Glommio,
-        Ok(Ok(Err(error))) => error,
-        Ok(Err(_)) => "the executor panicked".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    warnings.push(format!(
-        "io_uring cannot be used here ({refused}): the job runs on plain threads instead of glommio"
-    ));
-    Driver::Threads
 }
 
 pub(super) fn run(

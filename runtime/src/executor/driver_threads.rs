@@ -9,6 +9,7 @@ use tailwater_operators::Waker;
 
 use super::duty_cycle::DutyCycle;
 use super::{CoreOutcome, Shared};
+use crate::clock::SystemClock;
 use crate::config::Idle;
 use crate::control::Mode;
 use crate::graph::Graph;
@@ -66,6 +67,8 @@ pub(super) fn run_loop(
     all_ready.wait();
     if core == 0 {
         shared.all_opened();
+        // From here on time is read in every round; before, cores have better things to do.
+        SystemClock::warm_up();
     }
     // The verdict of the first core.
     all_ready.wait();

@@ -236,9 +236,6 @@ fn supervise(
     between_steps: BetweenSteps,
 ) -> Result<(Supervisor, Vec<String>)> {
     local.check()?;
-    if !matches!(local.driver, Driver::Seeded(_)) {
-        SystemClock::warm_up();
-    }
     let placement = Placement::plan(&local)?;
     let mut warnings = placement.warnings.clone();
     let unbounded = graph.nodes.iter().find(|node| !node.is_bounded);
@@ -246,10 +243,13 @@ fn supervise(
     if local.checkpoints.is_some() {
         warnings.extend(graph.nodes.iter().filter(|node| node.may_repeat).map(may_repeat));
     }
-    let driver = driver_glommio::choose(local.driver, &mut warnings);
+    let chosen = driver_glommio::choose(local.driver);
     let store = local.checkpoints.as_ref().map(|config| config.store.open()).transpose()?;
     let lock = store.as_ref().map(|store| store.lock()).transpose()?;
-    let origin = supervisor::open_origin(&graph.name, &local, store.as_ref(), &mut warnings)?;
+    let readers = supervisor::readers(local.driver, placement.cores);
+    let store_of = store.as_ref();
+    let origin = supervisor::open_origin(&graph.name, &local, store_of, readers, &mut warnings)?;
+    let driver = chosen.wait(&mut warnings);
     let stored = origin.as_ref().map(|origin| origin.opened.manifest().key_groups);
     let key_groups = key_groups(&local, placement.cores, stored)?;
     let cores = placement.cores;
@@ -262,7 +262,7 @@ fn supervise(
         control: Arc::new(Control::new(cores)),
         clock: match driver {
             Driver::Seeded(_) => Arc::new(clock.clone()),
-            Driver::Glommio | Driver::Threads => Arc::new(SystemClock::default()),
+            Driver::Glommio | Driver::Threads => Arc::new(SystemClock::cold()),
         },
         counters: Counters::default(),
         latency: LatencyLog::default(),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::checkpoint::port::Register;
 use crate::checkpoint::service::Service;
-use crate::checkpoint::{Restore, Restoring};
+use crate::checkpoint::{Restore, Restoring, recovery};
 use crate::config::{Driver, Local};
 use crate::graph::Graph;
 use crate::restart::Restarts;
@@ -34,27 +34,32 @@ pub(super) struct Origin {
     is_own: bool,
 }
 
+/// One a core; in a simulation what reads a disk does so in one order.
+pub(super) fn readers(driver: Driver, cores: u32) -> u32 {
+    if matches!(driver, Driver::Seeded(_)) { 1 } else { cores }
+}
+
 /// Opens what the user wants to restore, if there is something; with what went otherwise.
 pub(super) fn open_origin(
     job: &str,
     local: &Local,
     store: Option<&Arc<dyn CheckpointStore>>,
+    readers: u32,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Origin>> {
     let own = |which| match store {
-        Some(store) => OpenedCheckpoint::open(&**store, job, which),
+        Some(store) => recovery::open(&**store, job, which, readers),
         None => Ok(None),
     };
     let opened = match &local.restore {
         Restore::None => return Ok(None),
         Restore::Latest => own(Which::Latest)?,
         Restore::Id(id) => own(Which::Id(*id))?,
-        Restore::Path(path) => open_path(job, path)?,
-        Restore::Store { store, checkpoint } => OpenedCheckpoint::open(
-            &*store.open()?,
-            job,
-            checkpoint.map_or(Which::Latest, Which::Id),
-        )?,
+        Restore::Path(path) => open_path(job, path, readers)?,
+        Restore::Store { store, checkpoint } => {
+            let which = checkpoint.map_or(Which::Latest, Which::Id);
+            recovery::open(&*store.open()?, job, which, readers)?
+        }
     };
     let Some(opened) = opened else {
         let elsewhere = match &local.restore {
@@ -83,7 +88,7 @@ fn skipped(opened: &OpenedCheckpoint) -> Vec<String> {
 }
 
 /// The latest checkpoint of a directory, or the one whose manifest is named.
-fn open_path(job: &str, path: &Path) -> Result<Option<OpenedCheckpoint>> {
+fn open_path(job: &str, path: &Path, readers: u32) -> Result<Option<OpenedCheckpoint>> {
     let name = path.file_name().and_then(|name| name.to_str());
     let number = name
         .and_then(|name| name.strip_prefix("checkpoint-")?.strip_suffix(".manifest"))
@@ -95,7 +100,7 @@ fn open_path(job: &str, path: &Path) -> Result<Option<OpenedCheckpoint>> {
     if !directory.is_dir() {
         return Ok(None);
     }
-    OpenedCheckpoint::open(&DirectoryStore::at(RealDisk::default(), directory), job, which)
+    recovery::open(&DirectoryStore::at(RealDisk::default(), directory), job, which, readers)
 }
 
 /// What runs the attempts of one job.
@@ -165,12 +170,17 @@ impl Supervisor {
         }
     }
 
+    /// How many threads read a checkpoint to see that it is whole.
+    fn readers(&self) -> u32 {
+        readers(self.driver, self.shared.placement.cores)
+    }
+
     /// What the next attempt begins with: the latest checkpoint of this run, or the one that it was
     /// started from, or nothing.
     fn choose(&self) -> Result<Option<Origin>> {
         let Some(store) = &self.store else { return Ok(self.origin.clone()) };
         let job = &self.shared.outline.name;
-        match OpenedCheckpoint::open(&**store, job, Which::Latest) {
+        match recovery::open(&**store, job, Which::Latest, self.readers()) {
             // Also one that this run believes to have failed: a restart from before it would
             // discard what sinks prepared for it, and a later one would find it and want that.
             Ok(Some(opened)) if opened.manifest().checkpoint >= self.first => {

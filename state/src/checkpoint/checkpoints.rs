@@ -17,6 +17,10 @@ use super::writer::{CheckpointWriter, Written};
 use crate::changes::SnapshotKind;
 use crate::store::{CheckpointStore, NewFile};
 
+/// Checkpoints of at most so many bytes are kept in the page cache: what a disk reads in some 50
+/// ms.
+const WARM_MAX: u64 = 96 << 20;
+
 /// What a job's checkpoints are like.
 #[derive(Clone, Debug)]
 pub struct CheckpointSettings {
@@ -43,6 +47,8 @@ pub struct Checkpoints {
     next: u64,
     /// Whether the next one must be full, since one was begun and did not complete.
     is_broken: bool,
+    /// How long it pays that checkpoints are full.
+    fulls: chain::Fulls,
     pub(super) merging: Option<Merging>,
     /// After a merge that failed, none is begun before this checkpoint.
     merge_again: u64,
@@ -128,6 +134,7 @@ impl Checkpoints {
             states: from.map(|from| from.states.clone()).unwrap_or_default(),
             next: numbers.last().map_or(1, |last| last + 1),
             is_broken: false,
+            fulls: chain::Fulls::default(),
             merging: None,
             merge_again: 0,
             store,
@@ -156,12 +163,13 @@ impl Checkpoints {
         self.chain.is_empty() || self.is_broken
     }
 
-    /// How much the next checkpoint is to hold: everything where it must, or where the newest delta
+    /// How much the next checkpoint is to hold: everything where it must, or where the last delta
     /// was nearly as large as that. It then costs hardly more, and there is nothing to merge.
     pub fn next_kind(&self) -> SnapshotKind {
-        let lens: Vec<_> = self.chain.iter().map(|segment| segment.len).collect();
-        let pays = chain::full_pays(&lens);
-        if pays || self.must_be_full() { SnapshotKind::Full } else { SnapshotKind::Incremental }
+        match self.fulls.pay() || self.must_be_full() {
+            true => SnapshotKind::Full,
+            false => SnapshotKind::Incremental,
+        }
     }
 
     /// Begins a checkpoint. Its number is [`Checkpoints::next`] or greater.
@@ -215,6 +223,8 @@ impl Checkpoints {
         self.chain.clone_from(&manifest.segments);
         self.states.clone_from(&manifest.states);
         self.is_broken = false;
+        let lens: Vec<_> = self.chain.iter().map(|segment| segment.len).collect();
+        self.fulls.on_completed(&lens);
         if manifest.segments.len() == 1 {
             self.merging = None;
         }
@@ -229,7 +239,21 @@ impl Checkpoints {
         };
         self.completed.push(manifest);
         let warnings = self.sweep().err().into_iter().collect();
+        self.keep_warm();
         Ok(Completed { warnings, ..completed })
+    }
+
+    /// A process that is killed is mostly started again at once: the newest segment, which was
+    /// written past the page cache, is brought in while the job goes on. What cannot be read now is
+    /// for a restore to find.
+    fn keep_warm(&self) {
+        if let Some(newest) = self.completed.last()
+            && newest.segments_len() <= WARM_MAX
+            && let Some(segment) = newest.segments.last()
+            && let Ok(Some(file)) = self.store.open(&segment.name)
+        {
+            file.expect();
+        }
     }
 
     fn manifest_of(

@@ -81,6 +81,29 @@ fn every_flipped_byte_is_found_and_the_checkpoint_before_is_taken() {
 }
 
 #[test]
+fn each_damaged_block_is_found_by_the_one_share_that_has_it() {
+    let (disk, store) = two_checkpoints();
+    let segments = ["segment-00000001.tw", "segment-00000002.tw"];
+    for path in segments.map(|name| path_of(&disk, name)) {
+        // The first payload byte of each block, as the index has them.
+        let opened = OpenedCheckpoint::peek(&*store, Which::Latest).unwrap().unwrap();
+        let is_it = |segment: &&super::segment_reader::Segment| path.ends_with(&segment.name);
+        let segment = opened.segments().iter().find(is_it).unwrap();
+        for block in &segment.index.blocks {
+            let at = block.offset as usize + super::layout::HEADER;
+            disk.damage(&path, |bytes| bytes[at] ^= 1);
+            for count in 1..=4 {
+                let shares = (0..count).map(|index| opened.verify_share(index, count));
+                let damaged: Vec<_> = shares.filter_map(Result::err).collect();
+                assert_eq!(damaged.len(), 1, "byte {at} of {path:?}, {count} shares: {damaged:?}");
+                assert!(damaged[0].to_string().contains(&segment.name), "{}", damaged[0]);
+            }
+            disk.damage(&path, |bytes| bytes[at] ^= 1);
+        }
+    }
+}
+
+#[test]
 fn a_report_counts_what_is_live_and_names_each_damaged_block() {
     let (disk, store) = two_checkpoints();
     let report = inspect(&*store, 2).unwrap();

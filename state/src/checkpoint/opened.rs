@@ -16,6 +16,9 @@ use crate::store::CheckpointStore;
 /// Frames are handed on in batches of so many: enough to ask early for what they touch.
 pub(super) const BATCH: usize = 512;
 
+/// A checkpoint of at most so many bytes is brought into memory before it is asked for.
+pub(super) const EXPECTED_MAX: u64 = 256 << 20;
+
 /// Which checkpoint of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -62,7 +65,24 @@ impl OpenedCheckpoint {
     /// When it is not there, damaged, of another job or of an unknown version; when none of those
     /// that are there is whole; when the store refuses.
     pub fn open(store: &dyn CheckpointStore, job: &str, which: Which) -> Result<Option<Self>> {
-        let opened = Self::find(store, which, &|opened| opened.verify())?;
+        Self::open_with(store, job, which, &Self::verify)
+    }
+
+    /// As [`OpenedCheckpoint::open`], with `verify` to read it: by several threads, say, each a
+    /// [share](OpenedCheckpoint::verify_share).
+    ///
+    /// # Errors
+    /// As [`OpenedCheckpoint::open`].
+    pub fn open_with(
+        store: &dyn CheckpointStore,
+        job: &str,
+        which: Which,
+        verify: &dyn Fn(&Self) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let opened = Self::find(store, which, &|opened| {
+            opened.expect();
+            verify(opened)
+        })?;
         if let Some(opened) = &opened
             && opened.manifest.job != job
         {
@@ -138,12 +158,28 @@ impl OpenedCheckpoint {
     /// # Errors
     /// With the first damaged block: file and byte.
     pub fn verify(&self) -> Result<()> {
+        self.verify_share(0, 1)
+    }
+
+    /// Compares a share of the blocks with their checksums: number `index` of `count`, which
+    /// together are all.
+    ///
+    /// # Errors
+    /// With the first damaged block of the share: file and byte.
+    pub fn verify_share(&self, index: usize, count: usize) -> Result<()> {
         let checkpoint = self.manifest.checkpoint;
         let mut buffer = Buffer::new();
         self.segments
             .iter()
-            .try_for_each(|segment| segment.read(|_| true, &mut buffer, &mut |_, _| Ok(())))
+            .try_for_each(|segment| segment.verify_share(index, count, &mut buffer))
             .map_err(|cause| cause.context(format!("cannot use checkpoint {checkpoint}")))
+    }
+
+    /// Says that it will be read, unless it is so large that this would push out what others read.
+    fn expect(&self) {
+        if self.manifest.segments_len() <= EXPECTED_MAX {
+            self.segments.iter().for_each(Segment::expect);
+        }
     }
 
     /// What it is.

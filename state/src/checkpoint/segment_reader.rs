@@ -89,6 +89,11 @@ impl Segment {
         Ok(Self { file, name: name.to_owned(), header, index, index_crc })
     }
 
+    /// Says that all of it will be read soon.
+    pub fn expect(&self) {
+        self.file.expect();
+    }
+
     /// The number that this segment's blocks carry for a state.
     pub fn number_of(&self, operator: &str, state: &str) -> Option<u16> {
         let states = &self.index.states;
@@ -106,6 +111,16 @@ impl Segment {
         let wanted: Vec<_> = self.index.blocks.iter().filter(|block| wanted(block)).collect();
         for run in self.runs(&wanted) {
             self.read_run(run, buffer, each)?;
+        }
+        Ok(())
+    }
+
+    /// Compares a share of the blocks with their checksums: number `index` of `count`.
+    pub fn verify_share(&self, index: usize, count: usize, buffer: &mut Buffer) -> Result<()> {
+        let blocks: Vec<_> = self.index.blocks.iter().collect();
+        let bound = |index: usize| blocks.len() * index / count;
+        for run in self.runs(&blocks[bound(index)..bound(index + 1)]) {
+            self.read_run(run, buffer, &mut |_, _| Ok(()))?;
         }
         Ok(())
     }

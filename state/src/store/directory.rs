@@ -187,4 +187,8 @@ impl<R: DiskRead> StoredFile for ReadFile<R> {
             Error::io(format!("cannot read {len} bytes at byte {offset} of `{path}`"), cause)
         })
     }
+
+    fn expect(&self) {
+        self.file.expect();
+    }
 }

@@ -104,4 +104,7 @@ pub trait DiskRead: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` where the file ends before, and those of the file system.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// Says that all of it will be read soon, so that it can be brought in ahead of that.
+    fn expect(&self) {}
 }

@@ -132,4 +132,8 @@ pub trait StoredFile: Send + Sync {
     /// # Errors
     /// When they cannot be read, or the file ends before.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
+
+    /// Says that all of it will be read soon, so that it can be brought in ahead of that. Nothing
+    /// else changes by it.
+    fn expect(&self) {}
 }

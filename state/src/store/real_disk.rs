@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rkyv::util::AlignedVec;
+use rustix::fs::{Advice, OFlags, fadvise};
 
 use super::disk::{Disk, DiskFile, DiskRead, Lock};
 
@@ -13,6 +15,9 @@ use super::disk::{Disk, DiskFile, DiskRead, Lock};
 const ALIGNMENT: usize = 4096;
 /// Bytes of a write: large enough for a disk's full speed, small enough for a pool's cache.
 const BUFFER: usize = 512 << 10;
+
+/// Bytes that the kernel is told of at once: of more it reads only the beginning.
+const AHEAD: u64 = 512 << 10;
 
 const _: () = assert!(BUFFER.is_multiple_of(ALIGNMENT));
 
@@ -80,7 +85,9 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         let direct = match self.caching {
-            Caching::Direct => options.clone().custom_flags(libc::O_DIRECT).open(path),
+            Caching::Direct => {
+                options.clone().custom_flags(OFlags::DIRECT.bits() as i32).open(path)
+            }
             Caching::Buffered => Err(io::ErrorKind::InvalidInput.into()),
         };
         let (file, caching) = match direct {
@@ -190,5 +197,12 @@ impl DiskRead for RealRead {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(into, offset)
+    }
+
+    fn expect(&self) {
+        for at in (0..self.len).step_by(AHEAD as usize) {
+            // A file system that cannot read ahead reads when asked.
+            let _ = fadvise(&self.file, at, NonZeroU64::new(AHEAD), Advice::WillNeed);
+        }
     }
 }
