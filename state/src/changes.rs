@@ -12,6 +12,8 @@
 
 use tailwater_core::{Error, Result, Schema};
 
+use crate::striping::STRIPE_BYTES;
+
 /// What a checkpoint holds of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
@@ -31,6 +33,8 @@ pub struct Chunk {
     pub state: u16,
     /// How many frames there are.
     pub frames: u32,
+    /// Where all frames are upserts of these few key groups: a block can have them as they are.
+    pub groups: Option<GroupRange>,
     /// The frames, one after the other.
     pub bytes: Vec<u8>,
 }
@@ -41,11 +45,15 @@ pub struct Drain {
     left: usize,
     chunks: Vec<Chunk>,
     buffers: Vec<Vec<u8>>,
+    /// Those of the size of a stripe.
+    stripes: Vec<Vec<u8>>,
 }
 
 impl Drain {
     /// Emptied buffers that are kept to be filled again.
     const BUFFERS_MAX: usize = 16;
+    /// The same of stripes, of as many bytes.
+    const STRIPES_MAX: usize = Self::BUFFERS_MAX * CHUNK_BYTES / STRIPE_BYTES;
 
     /// A drain without a budget: nothing may be drained into it yet.
     pub fn new() -> Self {
@@ -84,11 +92,22 @@ impl Drain {
         self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
     }
 
+    /// An empty buffer with room for a stripe, if one was used before: the one that came back last,
+    /// which is likeliest still in the cache.
+    pub(crate) fn stripe_buffer(&mut self) -> Option<Vec<u8>> {
+        self.stripes.pop()
+    }
+
     /// Keeps a buffer to be used again.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() >= CHUNK_BYTES && self.buffers.len() < Self::BUFFERS_MAX {
+        let (buffers, max) = match buffer.capacity() {
+            CHUNK_BYTES.. => (&mut self.buffers, Self::BUFFERS_MAX),
+            STRIPE_BYTES.. => (&mut self.stripes, Self::STRIPES_MAX),
+            _ => return,
+        };
+        if buffers.len() < max {
             buffer.clear();
-            self.buffers.push(buffer);
+            buffers.push(buffer);
         }
     }
 }

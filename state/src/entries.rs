@@ -15,7 +15,7 @@ use rkyv::util::AlignedVec;
 use tailwater_core::{Error, KeyGroups, Record, Result, Schema};
 
 use crate::StateContext;
-use crate::archive::{Whose, append_frame, read};
+use crate::archive::{Whose, append_hashed, read};
 use crate::arena::LINE;
 use crate::budget::{Budget, Held};
 use crate::changes::{
@@ -112,7 +112,7 @@ impl Frames {
             self.full.push((std::mem::take(&mut self.bytes), std::mem::take(&mut self.count)));
         }
         for (bytes, frames) in self.full.drain(..) {
-            into.push(Chunk { state, frames, bytes });
+            into.push(Chunk { state, frames, groups: None, bytes });
         }
     }
 }
@@ -261,7 +261,7 @@ impl<E: Entry> Entries<E> {
             let whose = Whose { namespace: None, key_groups: *key_groups };
             let hashed = (place.entry.hash(), &place.entry.key());
             let none: Option<&E::Value> = None;
-            match append_frame(&mut gone.bytes, scratch, whose, hashed, none) {
+            match append_hashed(&mut gone.bytes, scratch, whose, hashed, none) {
                 Ok(()) => gone.added(),
                 Err(error) => self.failure = Some(error),
             }
@@ -338,7 +338,7 @@ impl Frames {
         let bytes = &mut self.bytes;
         place
             .entry
-            .with_value(|value| append_frame(bytes, scratch, whose, (hash, &key), Some(value)))?;
+            .with_value(|value| append_hashed(bytes, scratch, whose, (hash, &key), Some(value)))?;
         (place.epoch, place.is_stored) = (0, true);
         self.added();
         Ok(())

@@ -16,6 +16,7 @@ mod slab;
 pub mod snapshot;
 pub mod sort;
 pub mod store;
+mod striping;
 pub mod table;
 #[cfg(test)]
 mod testing;

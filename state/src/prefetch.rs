@@ -16,3 +16,17 @@ pub(crate) fn prefetch_line(address: *const u8) {
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 pub(crate) fn prefetch_line(_: *const u8) {}
+
+/// Asks for the line at `address` to be written: alone, and into the first cache.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn prefetch_to_write(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    // SAFETY: as above.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
+}
+
+/// Asks for the line at `address`: not on this machine.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(crate) fn prefetch_to_write(_: *const u8) {}

@@ -6,13 +6,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_state::snapshot::{SnapshotParts, StateValue};
-use tailwater_state::{Chunk, Drain, SnapshotKind};
+use tailwater_state::{CHUNK_BYTES, Chunk, Drain, SnapshotKind};
 
 use crate::control::Control;
 
-/// Chunks of one task that the service has not written yet, at which the task drains no more: 8
-/// MiB.
-const CHUNKS_UNDER_WAY_MAX: usize = 16;
+/// Small chunks go together in a message of so many bytes.
+const MESSAGE_BYTES: usize = CHUNK_BYTES;
+/// Messages with chunks of one task that the service has not written yet, at which the task drains
+/// no more: 8 MiB.
+const UNDER_WAY_MAX: usize = 16;
 
 /// What a task tells the service.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ pub(crate) struct Message {
 pub(crate) enum Told {
     /// The barrier was taken: the small states, and which tracked states will be drained.
     Cut { checkpoint: u64, parts: SnapshotParts },
-    /// Entries of a tracked state.
-    Chunk { checkpoint: u64, chunk: Chunk },
+    /// Entries of tracked states.
+    Chunks { checkpoint: u64, chunks: Vec<Chunk> },
     /// All is handed over; with what became known after the barrier: a sink's transactions.
     Acknowledged { checkpoint: u64, late: Vec<StateValue>, stats: TaskStats },
     /// All input is worked off.
@@ -56,7 +58,8 @@ pub(crate) struct TaskStats {
 pub(crate) struct Registered {
     pub name: Arc<str>,
     pub core: u32,
-    pub buffers: Sender<Vec<u8>>,
+    /// Takes chunks back, for their buffers.
+    pub buffers: Sender<Vec<Chunk>>,
 }
 
 /// Where the tasks of one attempt make themselves known before the first record.
@@ -82,7 +85,16 @@ impl Register {
         let sender = sender.clone().expect("tasks are opened before the service starts");
         tasks.push(Registered { name: name.clone(), core, buffers });
         let task = tasks.len() as u32 - 1;
-        Port { control: self.control.clone(), task, sender, returned, under_way: 0, last_full: 0 }
+        Port {
+            control: self.control.clone(),
+            task,
+            sender,
+            returned,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            under_way: 0,
+            last_full: 0,
+        }
     }
 
     /// All tasks of all cores have been added.
@@ -108,7 +120,10 @@ pub(crate) struct Port {
     control: Arc<Control>,
     task: u32,
     sender: Sender<Message>,
-    returned: Receiver<Vec<u8>>,
+    returned: Receiver<Vec<Chunk>>,
+    /// Chunks for the next message.
+    gathered: Vec<Chunk>,
+    gathered_bytes: usize,
     under_way: usize,
     /// The last checkpoint for which all entries were handed over.
     last_full: u64,
@@ -127,14 +142,14 @@ impl Port {
 
     /// Whether the service keeps up.
     pub fn has_room(&self) -> bool {
-        self.under_way < CHUNKS_UNDER_WAY_MAX
+        self.under_way < UNDER_WAY_MAX
     }
 
     /// Gives the buffers that came back to `drain`.
     pub fn collect_buffers(&mut self, drain: &mut Drain) {
-        while let Ok(buffer) = self.returned.try_recv() {
+        while let Ok(chunks) = self.returned.try_recv() {
             self.under_way -= 1;
-            drain.give_back(buffer);
+            chunks.into_iter().for_each(|chunk| drain.give_back(chunk.bytes));
         }
     }
 
@@ -143,10 +158,25 @@ impl Port {
         self.tell(Told::Cut { checkpoint, parts });
     }
 
-    /// Hands over entries.
+    /// Hands over entries, with what else comes before [`flush`](Port::flush).
     pub fn chunk(&mut self, checkpoint: u64, chunk: Chunk) {
+        self.gathered_bytes += chunk.bytes.len();
+        self.gathered.push(chunk);
+        if self.gathered_bytes >= MESSAGE_BYTES {
+            self.flush(checkpoint);
+        }
+    }
+
+    /// Hands over all entries that wait for others.
+    pub fn flush(&mut self, checkpoint: u64) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let next = Vec::with_capacity(self.gathered.len());
+        let chunks = std::mem::replace(&mut self.gathered, next);
+        self.gathered_bytes = 0;
         self.under_way += 1;
-        self.tell(Told::Chunk { checkpoint, chunk });
+        self.tell(Told::Chunks { checkpoint, chunks });
     }
 
     /// All was handed over.

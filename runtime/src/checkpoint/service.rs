@@ -18,7 +18,7 @@ use super::summary::Summary;
 use crate::control::{Control, Mode};
 use crate::task::Progress;
 
-/// Messages that a step takes: at most so many chunks are written before time is looked at again.
+/// Messages that a step takes: at most so many times half a megabyte are written before time is looked at again.
 const MESSAGES_A_STEP: usize = 16;
 /// The longest wait for a message; times of the coordinator are looked at this often.
 const WAIT_MAX: Duration = Duration::from_millis(1);
@@ -229,10 +229,10 @@ impl Running {
         let Message { task, told } = message;
         let (of, outcome) = match told {
             Told::Cut { checkpoint, parts } => (checkpoint, self.on_cut(task, checkpoint, parts)),
-            Told::Chunk { checkpoint, chunk } => {
-                let outcome = self.on_chunk(task, checkpoint, &chunk);
+            Told::Chunks { checkpoint, chunks } => {
+                let outcome = self.on_chunks(task, checkpoint, &chunks);
                 // Where the task is gone its buffers are not wanted back.
-                let _ = self.tasks[task as usize].buffers.send(chunk.bytes);
+                let _ = self.tasks[task as usize].buffers.send(chunks);
                 (checkpoint, outcome)
             }
             Told::Acknowledged { checkpoint, late, stats } => {
@@ -261,13 +261,13 @@ impl Running {
         Ok(Some(Event::Cut { checkpoint: of, unions: parts.unions }))
     }
 
-    fn on_chunk(&mut self, task: u32, of: u64, chunk: &Chunk) -> Result<Option<Event>> {
+    fn on_chunks(&mut self, task: u32, of: u64, chunks: &[Chunk]) -> Result<Option<Event>> {
         let numbers = self.numbers[task as usize].take();
         if let Some(writer) = self.writer_of(of) {
             let numbers = numbers.as_ref().ok_or_else(|| {
                 Error::internal("entries came before the barrier that they belong to")
             })?;
-            writer.chunk(numbers, chunk)?;
+            chunks.iter().try_for_each(|chunk| writer.chunk(numbers, chunk))?;
         }
         self.numbers[task as usize] = numbers;
         Ok(None)

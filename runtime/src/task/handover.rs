@@ -64,6 +64,7 @@ impl Handover {
     /// given up, or no later barrier would have come, so nobody wants the entries.
     pub fn settle(&mut self, mut drain: impl FnMut(&mut Drain) -> Result<bool>) -> Result<bool> {
         let Some(owed) = self.owed.take() else { return Ok(false) };
+        self.port.flush(owed.checkpoint);
         let mut is_drained = owed.is_drained;
         while !is_drained {
             self.drain.allow(ENTRIES_FORCED);
@@ -114,6 +115,7 @@ impl Handover {
             self.port.chunk(owed.checkpoint, chunk);
         }
         if owed.is_drained {
+            self.port.flush(owed.checkpoint);
             owed.stats.drain_ns = self.clock.monotonic_ns().saturating_sub(owed.since_ns);
         }
         Ok(true)

@@ -57,6 +57,12 @@ impl SegmentWriter {
         &self.header
     }
 
+    /// The blocks that were written.
+    #[cfg(test)]
+    pub fn blocks(&self) -> impl Iterator<Item = &BlockEntry> {
+        self.index.blocks.iter()
+    }
+
     /// How many bytes were written.
     pub fn len(&self) -> u64 {
         self.at

@@ -37,6 +37,9 @@ impl CheckpointWriter {
             let state = chunk.state;
             return Err(Error::internal(format!("a chunk names state {state} of its task")));
         };
-        self.frames(*number, &chunk.bytes)
+        match chunk.groups {
+            Some(_) => self.sorted(*number, chunk),
+            None => self.frames(*number, &chunk.bytes),
+        }
     }
 }

@@ -23,8 +23,8 @@ use super::cursor::u64_at;
 use super::layout::{BlockEntry, BlockKind};
 use super::seen::Seen;
 use super::segment_reader::{Buffer, Segment};
-use super::stripes::STRIPES;
 use crate::changes::{EVERY_GROUP, Frame, GroupRange, Payload};
+use crate::striping::STRIPES;
 
 /// Bytes of frames whose keys are kept at once: their table stays in a core's cache.
 const SLICE_BYTES: u64 = 8 << 20;

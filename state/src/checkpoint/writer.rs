@@ -9,6 +9,7 @@ use super::manifest::{StateEntry, StateSort, StoredSchema, Transaction};
 use super::names;
 use super::segment_writer::{SegmentRef, SegmentWriter};
 use super::stripes::Stripes;
+use crate::changes::Chunk;
 use crate::snapshot::Spread;
 use crate::store::{CheckpointStore, NewFile};
 
@@ -97,10 +98,27 @@ impl CheckpointWriter {
     /// # Errors
     /// When the store refuses, or the bytes are no frames.
     pub fn frames(&mut self, of: TrackedNumber, bytes: &[u8]) -> Result<()> {
+        self.take(of, bytes.len(), |stripes, segment| stripes.add(bytes, segment))
+    }
+
+    /// Takes frames of a tracked state that are of one stripe.
+    pub(super) fn sorted(&mut self, of: TrackedNumber, chunk: &Chunk) -> Result<()> {
+        self.take(of, chunk.bytes.len(), |stripes, segment| {
+            stripes.add_sorted(chunk, segment)?;
+            Ok(chunk.frames)
+        })
+    }
+
+    fn take(
+        &mut self,
+        of: TrackedNumber,
+        bytes: usize,
+        add: impl FnOnce(&mut Stripes, &mut SegmentWriter) -> Result<u32>,
+    ) -> Result<()> {
         let stripes = &mut self.stripes[of.0];
         let before = stripes.waiting();
-        self.frames += u64::from(stripes.add(bytes, &mut self.segment)?);
-        self.frame_bytes += bytes.len() as u64;
+        self.frames += u64::from(add(stripes, &mut self.segment)?);
+        self.frame_bytes += bytes as u64;
         self.waiting = self.waiting + stripes.waiting() - before;
         if self.waiting > WAITING_MAX {
             self.waiting -= stripes.waiting();

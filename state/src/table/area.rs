@@ -293,6 +293,13 @@ impl<K, V> Area<K, V> {
         unsafe { self.maps.as_ptr().add(map as usize * self.words() + word) }
     }
 
+    /// The address of a slot's bit, for a prefetch: any index will do.
+    #[inline(always)]
+    pub(super) fn bit_address(&self, map: Map, index: usize) -> *const u8 {
+        let word = (map as usize).wrapping_mul(self.words()).wrapping_add(index / WORD);
+        self.maps.as_ptr().wrapping_add(word).cast::<u8>()
+    }
+
     #[inline(always)]
     pub(super) fn word(&self, map: Map, word: usize) -> u64 {
         // SAFETY: in the region and initialised: zeroed, then written.

@@ -12,6 +12,7 @@
 //! shifting back, so that runs never rot.
 
 mod area;
+mod capture;
 mod growth;
 mod load;
 mod tracking;
@@ -35,7 +36,8 @@ use area::{Area, FRESH, MARKS, Map, map_of, tag_of};
 use growth::Old;
 use tracking::{Tracking, group_hash};
 
-pub(crate) use tracking::{Capture, Lives, Trim, namespace_tombstone};
+pub(crate) use capture::Capture;
+pub(crate) use tracking::{Lives, Trim, namespace_tombstone};
 
 /// Keys with their values. Every call takes the key's 64-bit hash, which must be
 /// `tailwater_core::stable_hash` of the key, computed once by the caller.
@@ -157,6 +159,10 @@ impl<K, V> StateTable<K, V> {
     pub fn prefetch(&self, hash: u64) {
         let tag = tag_of(hash);
         prefetch_slot(&self.area, tag);
+        // The first change in an epoch sets a bit, which is not in the first cache either.
+        if self.is_known() {
+            prefetch_line(self.area.bit_address(map_of(self.mark), self.area.home(tag)));
+        }
         if let Some(old) = &self.old {
             prefetch_slot(&old.area, tag);
         }

@@ -19,32 +19,33 @@ use std::hash::Hash;
 use rkyv::util::AlignedVec;
 use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, Schema, fault, stable_hash};
 
-use crate::archive::{Whose, append_frame};
+use crate::archive::Whose;
 use crate::arena::LINE;
 use crate::changes::{
-    CHUNK_BYTES, Chunk, Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind,
-    TrackedState,
+    Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind, TrackedState,
 };
 use crate::prefetch::prefetch_line;
 use crate::slab::Slab;
 
 use super::StateTable;
 use super::area::{Area, EVEN, FRESH, GROUP, MARKS, Map, ODD, WORD, map_of};
+use super::capture::Capture;
 
-/// Groups of slots that are asked for before the first of them is looked at.
-const GROUPS: usize = 4;
+/// Groups of slots that are asked for while as many before them are written: in about the time that
+/// the memory takes.
+const GROUPS: usize = 8;
 /// Looking at so many words of a map costs what writing an entry does.
 const WORDS_OF_AN_ENTRY: usize = 32;
 /// The most words that are looked at before the budget is.
 const WORDS_MAX: usize = GROUPS * GROUP * WORDS_OF_AN_ENTRY;
-/// A chunk is handed on when less than this is left in it.
-const CHUNK_REST: usize = 4 << 10;
 /// Tables with so many keys take whole buffers for their chunks from the start.
 const LARGE: usize = 8 << 10;
+/// Tables with more keys sort their upserts: if all change, most stripes are filled more than once.
+const SORTED_FROM: usize = if cfg!(test) { 64 } else { 64 << 10 };
 
 /// How entries of a table become frames; known from the first barrier or restored entry on.
 type WriteFrame<K, V> =
-    fn(&mut Vec<u8>, &mut AlignedVec, Whose, Grouping<K>, key: &K, value: Option<&V>) -> Result<()>;
+    fn(&mut Capture, &mut AlignedVec, Whose, Grouping<K>, key: &K, value: Option<&V>) -> Result<()>;
 
 /// What a key falls into a key group by; its own hash where nothing is said.
 pub(super) type Grouping<K> = Option<fn(&K) -> u64>;
@@ -57,15 +58,17 @@ pub(super) fn group_hash<K: Hash>(grouping: Grouping<K>, key: &K) -> u64 {
     }
 }
 
+#[inline(always)]
 fn write_frame<K: Key, V: Record>(
-    bytes: &mut Vec<u8>,
+    capture: &mut Capture,
     scratch: &mut AlignedVec,
     whose: Whose,
     grouping: Grouping<K>,
     key: &K,
     value: Option<&V>,
 ) -> Result<()> {
-    append_frame(bytes, scratch, whose, (group_hash(grouping, key), key), value)
+    let group = whose.key_groups.of_hash(group_hash(grouping, key)) as u16;
+    capture.write(scratch, whose.namespace, (group, key), value)
 }
 
 /// What a full checkpoint has of a value.
@@ -89,82 +92,6 @@ enum Phase {
     Changed,
     /// Entries that the walk did not reach, and that were not changed since, wait.
     Everything,
-}
-
-/// Frames that pile up until a chunk is full.
-#[derive(Debug, Default)]
-pub(crate) struct Capture {
-    full: Vec<(u32, Vec<u8>)>,
-    frames: u32,
-    bytes: Vec<u8>,
-    /// The next buffer.
-    spare: Option<Vec<u8>>,
-}
-
-impl Capture {
-    /// Frames are appended here; [`wrote`](Capture::wrote) must follow each.
-    fn wrote(&mut self) {
-        self.frames += 1;
-        if self.bytes.len() > CHUNK_BYTES - CHUNK_REST {
-            let next = self.spare.take();
-            let next = next.unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
-            let bytes = std::mem::replace(&mut self.bytes, next);
-            self.full.push((std::mem::take(&mut self.frames), bytes));
-        }
-    }
-
-    /// Appends a frame.
-    pub(crate) fn append(&mut self, frame: &Frame<'_>) {
-        frame.write(&mut self.bytes);
-        self.wrote();
-    }
-
-    fn is_empty(&self) -> bool {
-        self.frames == 0 && self.full.is_empty()
-    }
-
-    /// Takes over what another captured.
-    pub(crate) fn append_all(&mut self, other: &mut Self) {
-        if self.is_empty() {
-            std::mem::swap(self, other);
-            return;
-        }
-        self.full.append(&mut other.full);
-        self.bytes.append(&mut other.bytes);
-        self.frames += std::mem::take(&mut other.frames);
-    }
-
-    /// Hands full chunks on.
-    pub(crate) fn push_full(&mut self, state: u16, into: &mut Drain) {
-        for (frames, bytes) in self.full.drain(..) {
-            into.push(Chunk { state, frames, bytes });
-            if self.spare.is_none() {
-                self.spare = Some(into.buffer());
-            }
-        }
-    }
-
-    /// Hands all on.
-    pub(crate) fn push_all(&mut self, state: u16, into: &mut Drain) {
-        self.push_full(state, into);
-        if self.frames > 0 {
-            let (frames, bytes) =
-                (std::mem::take(&mut self.frames), std::mem::take(&mut self.bytes));
-            into.push(Chunk { state, frames, bytes });
-        }
-        if let Some(spare) = self.spare.take() {
-            into.give_back(spare);
-        }
-    }
-
-    /// Forgets all, and gives the memory back.
-    pub(crate) fn discard(&mut self, into: &mut Drain) {
-        self.full.drain(..).for_each(|(_, bytes)| into.give_back(bytes));
-        for bytes in [std::mem::take(&mut self.bytes), self.spare.take().unwrap_or_default()] {
-            into.give_back(bytes);
-        }
-        self.frames = 0;
-    }
 }
 
 /// What a table knows for checkpoints beside the marks.
@@ -247,7 +174,7 @@ impl<K, V> Tracking<K, V> {
     }
 
     /// Writes an entry as it is.
-    #[inline]
+    #[inline(never)]
     fn save(&mut self, area: &Area<K, V>, slab: &Slab<V>, index: usize) {
         let write = self.write.expect("known since the barrier");
         let (key, value) = (area.key(index), area.value(index, slab));
@@ -255,17 +182,9 @@ impl<K, V> Tracking<K, V> {
         let Some(value) = trimmed.as_ref().map(|owned| owned.as_ref().unwrap_or(value)) else {
             return;
         };
-        let capture = &mut self.capture;
-        match write(
-            &mut capture.bytes,
-            &mut self.scratch,
-            self.whose,
-            self.grouping,
-            key,
-            Some(value),
-        ) {
-            Ok(()) => capture.wrote(),
-            Err(error) => self.error = Some(error),
+        let Self { capture, scratch, whose, grouping, .. } = self;
+        if let Err(error) = write(capture, scratch, *whose, *grouping, key, Some(value)) {
+            self.error = Some(error);
         }
     }
 
@@ -320,12 +239,9 @@ impl<K, V> Tracking<K, V> {
         let Some(write) = self.write.filter(|_| !is_new && !fault(Fault::ForgetTombstone)) else {
             return;
         };
-        let tombstones = &mut self.tombstones;
-        let key = area.key(index);
-        match write(&mut tombstones.bytes, &mut self.scratch, self.whose, self.grouping, key, None)
-        {
-            Ok(()) => tombstones.wrote(),
-            Err(error) => self.error = Some(error),
+        let Self { tombstones, scratch, whose, grouping, .. } = self;
+        if let Err(error) = write(tombstones, scratch, *whose, *grouping, area.key(index), None) {
+            self.error = Some(error);
         }
     }
 
@@ -412,24 +328,80 @@ impl<K: Key, V: Record> StateTable<K, V> {
         self.tracking.trim = trim.filter(|_| is_first || kind == SnapshotKind::Full);
     }
 
-    /// Writes entries that wait to `capture`; `true` when none is left.
+    /// Writes entries that wait to `capture`; `true` when none is left. A table that sorts them
+    /// hands on what is full, and the rest when none is left.
     pub(crate) fn drain_to(&mut self, into: &mut Drain, capture: &mut Capture) -> Result<bool> {
-        let Self { area, old, slab, tracking, mark, .. } = self;
-        if let Some(error) = tracking.error.take() {
+        if let Some(error) = self.tracking.error.take() {
             return Err(error);
         }
-        tracking.stale.discard(into);
-        capture.append_all(&mut tracking.capture);
-        if capture.bytes.capacity() == 0 && self.len > LARGE {
-            capture.bytes = into.buffer();
+        self.tracking.stale.discard(into);
+        if self.len > SORTED_FROM && !self.tracking.capture.is_sorted() {
+            let Tracking { capture, whose, groups, .. } = &mut self.tracking;
+            capture.sort(whose.key_groups, *groups);
         }
+        let is_done = if self.tracking.capture.is_sorted() {
+            let mut own = std::mem::take(&mut self.tracking.capture);
+            let outcome = self.write_waiting(into, &mut own);
+            capture.append_full(&mut own);
+            match outcome {
+                Ok(true) => capture.append_all(&mut own),
+                _ => self.tracking.capture = own,
+            }
+            outcome?
+        } else {
+            capture.append_all(&mut self.tracking.capture);
+            if self.len > LARGE {
+                capture.expect_much(into);
+            }
+            self.write_waiting(into, capture)?
+        };
+        if is_done {
+            (self.tracking.phase, self.tracking.trim) = (Phase::Idle, None);
+        }
+        Ok(is_done)
+    }
+
+    fn write_waiting(&mut self, into: &mut Drain, capture: &mut Capture) -> Result<bool> {
+        let Self { area, old, slab, tracking, mark, .. } = self;
         for area in old.iter_mut().map(|old| &mut old.area).chain([area]) {
             if !walk(area, slab, tracking, *mark, into, capture)? {
                 return Ok(false);
             }
         }
-        (tracking.phase, tracking.trim) = (Phase::Idle, None);
         Ok(true)
+    }
+}
+
+/// Some groups that have a bit in a map, in order.
+struct Groups {
+    groups: [usize; GROUPS],
+    count: usize,
+    /// How many words of the map were looked at.
+    words: usize,
+    /// The first slot that was not looked for.
+    next: usize,
+}
+
+impl Groups {
+    /// The next groups from a slot on, whose slots are asked for.
+    #[inline]
+    fn from<K, V>(area: &Area<K, V>, map: Map, from: usize) -> Self {
+        let mut found = Self { groups: [0; GROUPS], count: 0, words: 0, next: from };
+        while found.next < area.count() && found.count < GROUPS && found.words < WORDS_MAX {
+            let first = found.next / WORD * WORD;
+            let mut bits = area.groups_from(map, found.next);
+            while bits != 0 && found.count < GROUPS {
+                let group = first + bits.trailing_zeros() as usize * GROUP;
+                ask_for_group(area, group);
+                found.groups[found.count] = group;
+                found.count += 1;
+                bits &= bits - 1;
+            }
+            let rest = if bits == 0 { WORD } else { bits.trailing_zeros() as usize * GROUP };
+            found.next = first + rest;
+            found.words += 1;
+        }
+        found
     }
 }
 
@@ -442,60 +414,56 @@ fn walk<K: Key, V: Record>(
     into: &mut Drain,
     capture: &mut Capture,
 ) -> Result<bool> {
+    if area.walked >= area.count() {
+        area.walked = usize::MAX;
+        return Ok(true);
+    }
     let waiting = other(mark);
     let (map, phase) = match tracking.phase {
         Phase::Everything => (Map::Occupied, Phase::Everything),
         _ => (map_of(waiting), Phase::Changed),
     };
+    let mut groups = Groups::from(area, map, area.walked);
     while area.walked < area.count() {
         if into.budget() == 0 {
             return Ok(false);
         }
-        let (mut groups, mut found, mut words, mut next) = ([0; GROUPS], 0, 0, area.walked);
-        while next < area.count() && found < GROUPS && words < WORDS_MAX {
-            let first = next / WORD * WORD;
-            let mut bits = area.groups_from(map, next);
-            while bits != 0 && found < GROUPS {
-                groups[found] = first + bits.trailing_zeros() as usize * GROUP;
-                ask_for_group(area, groups[found]);
-                found += 1;
-                bits &= bits - 1;
-            }
-            next = first + if bits == 0 { WORD } else { bits.trailing_zeros() as usize * GROUP };
-            words += 1;
-        }
-        let mut written = 0;
-        'groups: for group in &groups[..found] {
-            for index in area.walked.max(*group)..group + GROUP {
+        capture.restock(into);
+        let following = Groups::from(area, map, groups.next);
+        // First which slots wait, without a branch that could be foretold wrongly, then those.
+        let (mut slots, mut count) = ([0; GROUPS * GROUP], 0);
+        for group in &groups.groups[..groups.count] {
+            for index in *group..group + GROUP {
                 let tag = area.tag(index);
                 let waits = match phase {
-                    Phase::Everything => tag != 0 && tag & mark == 0,
+                    Phase::Everything => (tag != 0) & (tag & mark == 0),
                     _ => tag & waiting != 0,
                 };
-                if !waits {
-                    continue;
-                }
-                if written == into.budget() {
-                    next = index;
-                    break 'groups;
-                }
-                if written > 0 || !fault(Fault::LoseDirtySlot) {
-                    let (key, value) = (area.key(index), area.value(index, slab));
-                    if let Some(lives) = trimmed(tracking.trim.as_ref(), value) {
-                        let value = Some(lives.as_ref().unwrap_or(value));
-                        let scratch = &mut tracking.scratch;
-                        let (whose, grouping) = (tracking.whose, tracking.grouping);
-                        write_frame(&mut capture.bytes, scratch, whose, grouping, key, value)?;
-                        capture.wrote();
-                    }
-                }
-                area.set_tag(index, tag & !MARKS);
-                written += 1;
+                slots[count] = index;
+                count += usize::from(waits & (index >= area.walked));
             }
-            area.clear_bit(map_of(waiting), *group);
+        }
+        let next = if count > into.budget() { slots[into.budget()] } else { groups.next };
+        let count = count.min(into.budget());
+        for (written, index) in slots[..count].iter().copied().enumerate() {
+            if written > 0 || !fault(Fault::LoseDirtySlot) {
+                let (key, value) = (area.key(index), area.value(index, slab));
+                if let Some(lives) = trimmed(tracking.trim.as_ref(), value) {
+                    let value = Some(lives.as_ref().unwrap_or(value));
+                    let Tracking { scratch, whose, grouping, .. } = tracking;
+                    write_frame(capture, scratch, *whose, *grouping, key, value)?;
+                }
+            }
+            area.set_tag(index, area.tag(index) & !MARKS);
+        }
+        for group in &groups.groups[..groups.count] {
+            if group + GROUP <= next {
+                area.clear_bit(map_of(waiting), *group);
+            }
         }
         area.walked = next;
-        into.spend((written + words / WORDS_OF_AN_ENTRY).max(1));
+        into.spend((count + groups.words / WORDS_OF_AN_ENTRY).max(1));
+        groups = following;
     }
     area.walked = usize::MAX;
     Ok(true)
@@ -542,14 +510,15 @@ impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
         }
         let state = self.tracking.state;
         self.tracking.leaving.push_all(state, into);
-        let mut capture = std::mem::take(&mut self.tracking.capture);
+        let mut capture = Capture::default();
         let outcome = self.drain_to(into, &mut capture);
         if matches!(outcome, Ok(true)) {
             capture.push_all(state, into);
         } else {
             capture.push_full(state, into);
+            capture.append_all(&mut self.tracking.capture);
+            self.tracking.capture = capture;
         }
-        self.tracking.capture = capture;
         outcome
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tailwater_core::{ErrorKind, KeyGroups, stable_hash};
 
-use crate::changes::{Drain, SnapshotKind, TrackedState};
+use crate::changes::{Chunk, Drain, Frames, Payload, SnapshotKind, TrackedState};
 use crate::testing::{FromNumber, Store, expected};
 use crate::{Budget, StateContext, StateTable};
 
@@ -236,4 +236,86 @@ fn keys_by_group_are_those_of_the_groups() {
         keys.len()
     });
     assert_eq!(halves.iter().sum::<usize>(), 1_000);
+}
+
+/// What chunks say of each key, after a look at what they promise of themselves.
+fn upserts(chunks: &[Chunk], kinds: &mut [usize; 2]) -> BTreeMap<u64, u64> {
+    let mut upserts = BTreeMap::new();
+    for chunk in chunks {
+        let mut count = 0;
+        for frame in Frames::new(&chunk.bytes).map(Result::unwrap) {
+            count += 1;
+            let is_upsert = matches!(frame.payload, Payload::Upsert(_));
+            assert!(chunk.groups.is_none_or(|groups| is_upsert && groups.contains(frame.group)));
+            kinds[usize::from(chunk.groups.is_some())] += 1;
+            let Payload::Upsert(value) = frame.payload else {
+                assert!(upserts.is_empty(), "tombstones come first");
+                continue;
+            };
+            let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+            let key = number(frame.key);
+            assert_eq!(
+                u32::from(frame.group),
+                KeyGroups::default_for(1).of_hash(stable_hash(&key))
+            );
+            assert!(upserts.insert(key, number(value)).is_none(), "a key has one upsert");
+        }
+        assert_eq!(count, chunk.frames);
+    }
+    upserts
+}
+
+#[test]
+fn a_large_table_sorts_what_it_hands_out() {
+    for kind in [SnapshotKind::Incremental, SnapshotKind::Full] {
+        let mut table = StateTable::detached();
+        (0..6_000).for_each(|key| insert(&mut table, key));
+        assert_eq!(frames(&mut table, kind), 6_000);
+        (0..3_000).for_each(|key| *table.get_mut(stable_hash(&key), &key).unwrap() = key + 1);
+        (2_900..3_000u64).for_each(|key| assert!(table.remove(stable_hash(&key), &key).is_some()));
+        table.begin(3, kind);
+        let (mut drain, mut chunks, mut next) = (Drain::new(), Vec::new(), 0u64);
+        loop {
+            drain.allow(20);
+            let is_done = table.drain(&mut drain).unwrap();
+            chunks.extend(drain.take());
+            if is_done {
+                break;
+            }
+            // Some that wait are changed, some removed, and new ones make the table grow.
+            for key in [next, next + 1_500] {
+                if let Some(value) = table.get_mut(stable_hash(&key), &key) {
+                    *value = u64::MAX;
+                }
+            }
+            table.remove(stable_hash(&(next + 1_000)), &(next + 1_000));
+            (0..50).for_each(|n| insert(&mut table, 10_000 + 50 * next + n));
+            next += 1;
+        }
+        let mut kinds = [0; 2];
+        let seen = upserts(&chunks, &mut kinds);
+        let last = if kind == SnapshotKind::Full { 6_000 } else { 3_000 };
+        let keys = (0..last).filter(|key| !(2_900..3_000).contains(key));
+        let held = keys.map(|key| (key, if key < 3_000 { key + 1 } else { key }));
+        assert_eq!(seen, held.collect(), "{kind:?}");
+        // Tombstones are not sorted, nor is what was saved before the drain began.
+        let tombstones = if kind == SnapshotKind::Full { 0 } else { 100 };
+        assert_eq!(kinds, [tombstones, seen.len()]);
+    }
+}
+
+#[test]
+fn a_key_of_a_group_that_is_not_the_tables_is_handed_out_too() {
+    let groups = KeyGroups::new(128).unwrap();
+    let context = StateContext::new(groups, Budget::unlimited()).for_groups(32..64);
+    let mut table = StateTable::new(&context);
+    (0..2_000).for_each(|key| insert(&mut table, key));
+    table.begin(0, SnapshotKind::Incremental);
+    let mut drain = Drain::new();
+    drain.allow(usize::MAX);
+    assert!(table.drain(&mut drain).unwrap());
+    let (chunks, mut kinds) = (drain.take().collect::<Vec<_>>(), [0; 2]);
+    assert_eq!(upserts(&chunks, &mut kinds).len(), 2_000);
+    let own = table.by_group(32..64).count();
+    assert_eq!(kinds, [2_000 - own, own]);
 }
