@@ -17,7 +17,9 @@
 use std::hash::Hash;
 
 use rkyv::util::AlignedVec;
-use tailwater_core::{Error, Fault, Key, KeyGroups, Record, Result, Schema, fault, stable_hash};
+use tailwater_core::{
+    Error, Fault, Key, KeyGroups, Record, Result, Schema, fault, hash_code, stable_hash,
+};
 
 use crate::archive::Whose;
 use crate::arena::LINE;
@@ -430,7 +432,8 @@ fn walk<K: Key, V: Record>(
         }
         capture.restock(into);
         let following = Groups::from(area, map, groups.next);
-        // First which slots wait, without a branch that could be foretold wrongly, then those.
+        // First which slots wait, without a branch that could be foretold wrongly, then the key
+        // groups of all of those, then their frames.
         let (mut slots, mut count) = ([0; GROUPS * GROUP], 0);
         for group in &groups.groups[..groups.count] {
             for index in *group..group + GROUP {
@@ -444,14 +447,19 @@ fn walk<K: Key, V: Record>(
             }
         }
         let next = if count > into.budget() { slots[into.budget()] } else { groups.next };
-        let count = count.min(into.budget());
-        for (written, index) in slots[..count].iter().copied().enumerate() {
-            if written > 0 || !fault(Fault::LoseDirtySlot) {
+        let slots = &slots[..count.min(into.budget())];
+        let mut key_groups = [0; GROUPS * GROUP];
+        for (group, index) in key_groups.iter_mut().zip(slots) {
+            *group = hash_code(group_hash(tracking.grouping, area.key(*index)));
+        }
+        tracking.whose.key_groups.of_codes(&mut key_groups[..slots.len()]);
+        for (index, group) in slots.iter().copied().zip(key_groups) {
+            if index != slots[0] || !fault(Fault::LoseDirtySlot) {
                 let (key, value) = (area.key(index), area.value(index, slab));
                 if let Some(lives) = trimmed(tracking.trim.as_ref(), value) {
                     let value = Some(lives.as_ref().unwrap_or(value));
-                    let Tracking { scratch, whose, grouping, .. } = tracking;
-                    write_frame(capture, scratch, *whose, *grouping, key, value)?;
+                    let Tracking { scratch, whose, .. } = tracking;
+                    capture.write(scratch, whose.namespace, (group as u16, key), value)?;
                 }
             }
             area.set_tag(index, area.tag(index) & !MARKS);
@@ -462,7 +470,7 @@ fn walk<K: Key, V: Record>(
             }
         }
         area.walked = next;
-        into.spend((count + groups.words / WORDS_OF_AN_ENTRY).max(1));
+        into.spend((slots.len() + groups.words / WORDS_OF_AN_ENTRY).max(1));
         groups = following;
     }
     area.walked = usize::MAX;
