@@ -18,7 +18,8 @@ use super::summary::Summary;
 use crate::control::{Control, Mode};
 use crate::task::Progress;
 
-/// Messages that a step takes: at most so many times half a megabyte are written before time is looked at again.
+/// Messages that a step takes: at most so many times half a megabyte are written before time is
+/// looked at again.
 const MESSAGES_A_STEP: usize = 16;
 /// The longest wait for a message; times of the coordinator are looked at this often.
 const WAIT_MAX: Duration = Duration::from_millis(1);
