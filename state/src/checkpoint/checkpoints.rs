@@ -244,15 +244,13 @@ impl Checkpoints {
     }
 
     /// A process that is killed is mostly started again at once: the newest segment, which was
-    /// written past the page cache, is brought in while the job goes on. What cannot be read now is
-    /// for a restore to find.
+    /// written past the page cache, is brought in while the job goes on.
     fn keep_warm(&self) {
         if let Some(newest) = self.completed.last()
             && newest.segments_len() <= WARM_MAX
             && let Some(segment) = newest.segments.last()
-            && let Ok(Some(file)) = self.store.open(&segment.name)
         {
-            file.expect();
+            self.store.expect(&segment.name);
         }
     }
 

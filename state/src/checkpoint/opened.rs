@@ -17,7 +17,7 @@ use crate::store::CheckpointStore;
 pub(super) const BATCH: usize = 512;
 
 /// A checkpoint of at most so many bytes is brought into memory before it is asked for.
-pub(super) const EXPECTED_MAX: u64 = 256 << 20;
+const EXPECTED_MAX: u64 = 256 << 20;
 
 /// Which checkpoint of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl OpenedCheckpoint {
         verify: &dyn Fn(&Self) -> Result<()>,
     ) -> Result<Option<Self>> {
         let opened = Self::find(store, which, &|opened| {
-            opened.expect();
+            opened.expect(store);
             verify(opened)
         })?;
         if let Some(opened) = &opened
@@ -176,9 +176,9 @@ impl OpenedCheckpoint {
     }
 
     /// Says that it will be read, unless it is so large that this would push out what others read.
-    fn expect(&self) {
+    fn expect(&self, store: &dyn CheckpointStore) {
         if self.manifest.segments_len() <= EXPECTED_MAX {
-            self.segments.iter().for_each(Segment::expect);
+            self.segments.iter().for_each(|segment| store.expect(&segment.name));
         }
     }
 

@@ -89,11 +89,6 @@ impl Segment {
         Ok(Self { file, name: name.to_owned(), header, index, index_crc })
     }
 
-    /// Says that all of it will be read soon.
-    pub fn expect(&self) {
-        self.file.expect();
-    }
-
     /// The number that this segment's blocks carry for a state.
     pub fn number_of(&self, operator: &str, state: &str) -> Option<u16> {
         let states = &self.index.states;

@@ -102,6 +102,10 @@ impl<D: Disk> CheckpointStore for DirectoryStore<D> {
         }
     }
 
+    fn expect(&self, name: &str) {
+        self.disk.expect(&self.path.join(name));
+    }
+
     fn delete(&self, name: &str) -> Result<()> {
         match self.disk.delete(&self.path.join(name)) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -186,9 +190,5 @@ impl<R: DiskRead> StoredFile for ReadFile<R> {
             let (path, len) = (self.path.display(), into.len());
             Error::io(format!("cannot read {len} bytes at byte {offset} of `{path}`"), cause)
         })
-    }
-
-    fn expect(&self) {
-        self.file.expect();
     }
 }

@@ -32,6 +32,12 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// `NotFound` where there is none; see above.
     fn open(&self, path: &Path) -> io::Result<Self::Read>;
 
+    /// Says that all of a file may be read soon, so that it can be brought into memory ahead of
+    /// that. Nothing else changes by it, and what fails fails when the file is read.
+    fn expect(&self, path: &Path) {
+        let _ = path;
+    }
+
     /// Gives a file another name, replacing what had it.
     ///
     /// # Errors
@@ -104,7 +110,4 @@ pub trait DiskRead: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` where the file ends before, and those of the file system.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
-
-    /// Says that all of it will be read soon, so that it can be brought in ahead of that.
-    fn expect(&self) {}
 }

@@ -64,6 +64,12 @@ pub trait CheckpointStore: Send + Sync {
     /// When the store cannot be read.
     fn open(&self, name: &str) -> Result<Option<Arc<dyn StoredFile>>>;
 
+    /// Says that all of a file may be read soon, so that it can be brought into memory ahead of
+    /// that. Nothing else changes by it, and what fails fails when the file is read.
+    fn expect(&self, name: &str) {
+        let _ = name;
+    }
+
     /// Removes a file, if it is there.
     ///
     /// # Errors
@@ -132,8 +138,4 @@ pub trait StoredFile: Send + Sync {
     /// # Errors
     /// When they cannot be read, or the file ends before.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()>;
-
-    /// Says that all of it will be read soon, so that it can be brought in ahead of that. Nothing
-    /// else changes by it.
-    fn expect(&self) {}
 }

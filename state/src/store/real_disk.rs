@@ -109,6 +109,14 @@ impl Disk for RealDisk {
         Ok(RealRead { file, len })
     }
 
+    fn expect(&self, path: &Path) {
+        let Ok(RealRead { file, len }) = self.open(path) else { return };
+        for at in (0..len).step_by(AHEAD as usize) {
+            // A file system that cannot read ahead reads when asked.
+            let _ = fadvise(&file, at, NonZeroU64::new(AHEAD), Advice::WillNeed);
+        }
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -199,12 +207,5 @@ impl DiskRead for RealRead {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(into, offset)
-    }
-
-    fn expect(&self) {
-        for at in (0..self.len).step_by(AHEAD as usize) {
-            // A file system that cannot read ahead reads when asked.
-            let _ = fadvise(&self.file, at, NonZeroU64::new(AHEAD), Advice::WillNeed);
-        }
     }
 }
