@@ -117,6 +117,11 @@ pub trait TrackedState {
     /// What its entries are.
     fn declaration(&self) -> Declaration;
 
+    /// How much changed since the last barrier; zeros where that is not counted.
+    fn changes(&self) -> Changes {
+        Changes::default()
+    }
+
     /// The barrier: what changed until now is to be drained, with chunks that carry `state`. The
     /// drain of the barrier before is finished.
     fn begin(&mut self, state: u16, kind: SnapshotKind);
@@ -145,6 +150,22 @@ pub trait TrackedState {
     /// When the entries contradict each other.
     fn loaded(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// How much of some state changed since the last barrier, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Entries that were made or changed; some of them may be gone.
+    pub changed: usize,
+    /// Entries that there are.
+    pub entries: usize,
+}
+
+impl std::ops::AddAssign for Changes {
+    fn add_assign(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.entries += other.entries;
     }
 }
 

@@ -23,7 +23,8 @@ mod testing;
 
 pub use budget::Budget;
 pub use changes::{
-    CHUNK_BYTES, Chunk, Declaration, Drain, Frame, GroupRange, Payload, SnapshotKind, TrackedState,
+    CHUNK_BYTES, Changes, Chunk, Declaration, Drain, Frame, GroupRange, Payload, SnapshotKind,
+    TrackedState,
 };
 pub use context::{Chore, Prefault, StateContext, Warnings};
 pub use entries::{Entries, Entry};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::changes::Changes;
+
 /// A chain never has more segments: each is a file that a restore opens and an index that it holds,
 /// and entries in it may be old, so that a restore reads more than there is. Sixteen opened files
 /// cost a restore less than a millisecond.
@@ -21,42 +23,26 @@ const FULL_FROM: (u64, u64) = (2, 3);
 /// It does so only for a base of so many bytes: smaller ones are merged and read in no time.
 const FULL_BYTES_MIN: u64 = 4 << 20;
 
-/// So many full checkpoints follow one such delta, and so many the next: what changes meanwhile is
-/// not known before the delta after them tells.
-const FULLS: (u32, u32) = (4, 8);
-
-/// For how long full checkpoints pay: where deltas have nearly as many bytes, full ones cost hardly
-/// more, there is nothing to merge, and a restore reads each key once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Fulls {
-    /// So many follow.
-    left: u32,
-    /// So many followed the last large delta: twice as many follow the next.
-    run: u32,
-}
-
-impl Fulls {
-    /// Whether the next checkpoint had better be full.
-    pub fn pay(&self) -> bool {
-        self.left > 0
-    }
-
-    /// Learns of a completed checkpoint, by the lengths of its chain.
-    pub fn on_completed(&mut self, lens: &[u64]) {
-        match lens {
-            [base, .., delta] if is_large(*base, *delta) => {
-                self.run = (2 * self.run).clamp(FULLS.0, FULLS.1);
-                self.left = self.run;
-            }
-            [_] => self.left = self.left.saturating_sub(1),
-            _ => *self = Self::default(),
-        }
+/// Whether the next checkpoint had better be full, by the lengths of a chain: its newest delta has
+/// nearly as many bytes as its base. Full ones then cost hardly more, a chain that begins anew need
+/// not be merged, and a restore reads each key once. After one that `paid` it pays again as long as
+/// its `changes` would have made such a delta.
+pub fn full_pays(lens: &[u64], paid: bool, changes: Changes) -> bool {
+    match lens {
+        [base, .., delta] => is_large(*base, *delta),
+        [base] => paid && *base >= FULL_BYTES_MIN && are_most(changes),
+        [] => false,
     }
 }
 
 /// Whether a delta has nearly as many bytes as its base.
 fn is_large(base: u64, delta: u64) -> bool {
     base >= FULL_BYTES_MIN && delta / FULL_FROM.0 >= base / FULL_FROM.1
+}
+
+/// Whether so much changed that a delta of it would be large.
+fn are_most(Changes { changed, entries }: Changes) -> bool {
+    entries > 0 && changed as u64 / FULL_FROM.0 >= entries as u64 / FULL_FROM.1
 }
 
 /// The segments to merge next, of a chain whose first is full, by their lengths in bytes; `None`
@@ -138,34 +124,21 @@ mod tests {
     }
 
     #[test]
-    fn full_ones_follow_large_deltas_only() {
+    fn full_ones_follow_large_deltas_and_each_other_while_all_changes() {
         let base = FULL_BYTES_MIN;
-        let pays = |lens: &[u64]| {
-            let mut fulls = Fulls::default();
-            fulls.on_completed(lens);
-            fulls.pay()
-        };
+        let none = Changes::default();
+        let pays = |lens: &[u64]| full_pays(lens, false, none);
         assert!(!pays(&[]) && !pays(&[base]));
         assert!(pays(&[base, base]) && pays(&[base, 1, base / 3 * 2 + 2]));
         assert!(!pays(&[base, base, base / 2]) && !pays(&[base - 1, base]));
-    }
 
-    #[test]
-    fn more_full_ones_follow_each_large_delta_and_none_a_small_one() {
-        let (base, mut fulls) = (FULL_BYTES_MIN, Fulls::default());
-        for follow in [4, 8, 8] {
-            fulls.on_completed(&[base, base]);
-            for _ in 0..follow {
-                assert!(fulls.pay());
-                fulls.on_completed(&[base]);
-            }
-            assert!(!fulls.pay());
-        }
-        fulls.on_completed(&[base, base / 10]);
-        assert!(!fulls.pay());
-        fulls.on_completed(&[base, base / 10, base]);
-        (0..4).for_each(|_| fulls.on_completed(&[base]));
-        assert!(!fulls.pay(), "the small one is what counts");
+        let most = Changes { changed: 70, entries: 100 };
+        assert!(full_pays(&[base], true, most));
+        assert!(!full_pays(&[base], true, Changes { changed: 60, entries: 100 }));
+        // Nothing is known of what changed, or all is new since there was nothing before.
+        assert!(!full_pays(&[base], true, none) && !full_pays(&[base], false, most));
+        assert!(!full_pays(&[base - 1], true, most) && !full_pays(&[], true, most));
+        assert!(!full_pays(&[base, base / 2], true, most), "the bytes say more");
     }
 
     #[test]

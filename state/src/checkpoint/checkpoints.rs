@@ -47,8 +47,8 @@ pub struct Checkpoints {
     next: u64,
     /// Whether the next one must be full, since one was begun and did not complete.
     is_broken: bool,
-    /// How long it pays that checkpoints are full.
-    fulls: chain::Fulls,
+    /// Whether it pays that the next one is full.
+    full_pays: bool,
     pub(super) merging: Option<Merging>,
     /// After a merge that failed, none is begun before this checkpoint.
     merge_again: u64,
@@ -134,7 +134,7 @@ impl Checkpoints {
             states: from.map(|from| from.states.clone()).unwrap_or_default(),
             next: numbers.last().map_or(1, |last| last + 1),
             is_broken: false,
-            fulls: chain::Fulls::default(),
+            full_pays: false,
             merging: None,
             merge_again: 0,
             store,
@@ -163,10 +163,11 @@ impl Checkpoints {
         self.chain.is_empty() || self.is_broken
     }
 
-    /// How much the next checkpoint is to hold: everything where it must, or where the last delta
-    /// was nearly as large as that. It then costs hardly more, and there is nothing to merge.
+    /// How much the next checkpoint is to hold: everything where it must, or where the last one
+    /// shows that a delta would be nearly as large. It then costs hardly more, there is nothing to
+    /// merge, and a restore reads each key once.
     pub fn next_kind(&self) -> SnapshotKind {
-        match self.fulls.pay() || self.must_be_full() {
+        match self.full_pays || self.must_be_full() {
             true => SnapshotKind::Full,
             false => SnapshotKind::Incremental,
         }
@@ -210,6 +211,7 @@ impl Checkpoints {
         let explain = |error: Error| error.context(format!("checkpoint {checkpoint} failed"));
         let written = writer.seal().map_err(explain)?;
         let (frames, frame_bytes) = (written.frames, written.frame_bytes);
+        let changes = written.changes;
         let own = written.segment.len;
         let (file, manifest) = self.manifest_of(checkpoint, time_ns, written);
         if fault(Fault::ManifestBeforeSegment) {
@@ -224,7 +226,7 @@ impl Checkpoints {
         self.states.clone_from(&manifest.states);
         self.is_broken = false;
         let lens: Vec<_> = self.chain.iter().map(|segment| segment.len).collect();
-        self.fulls.on_completed(&lens);
+        self.full_pays = chain::full_pays(&lens, self.full_pays, changes);
         if manifest.segments.len() == 1 {
             self.merging = None;
         }

@@ -22,6 +22,7 @@ impl CheckpointWriter {
             self.items(core, name, (value.spread, stored(&value.schema)), &value.items)?;
         }
         let numbers = parts.tracked.iter().map(|part| {
+            self.changes += part.changes;
             let schemas = (stored(&part.declaration.key), stored(&part.declaration.value));
             self.tracked(&part.operator, &part.state, schemas, part.declaration.namespaced)
         });

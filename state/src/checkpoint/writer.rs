@@ -9,7 +9,7 @@ use super::manifest::{StateEntry, StateSort, StoredSchema, Transaction};
 use super::names;
 use super::segment_writer::{SegmentRef, SegmentWriter};
 use super::stripes::Stripes;
-use crate::changes::Chunk;
+use crate::changes::{Changes, Chunk};
 use crate::snapshot::Spread;
 use crate::store::{CheckpointStore, NewFile};
 
@@ -28,6 +28,8 @@ pub struct CheckpointWriter {
     transactions: Vec<Transaction>,
     frames: u64,
     frame_bytes: u64,
+    /// Of all states that tell.
+    pub(super) changes: Changes,
 }
 
 struct Declared {
@@ -47,6 +49,7 @@ pub(crate) struct Written {
     pub transactions: Vec<Transaction>,
     pub frames: u64,
     pub frame_bytes: u64,
+    pub changes: Changes,
 }
 
 /// A tracked state in a checkpoint that is being written.
@@ -64,6 +67,7 @@ impl CheckpointWriter {
             transactions: Vec::new(),
             frames: 0,
             frame_bytes: 0,
+            changes: Changes::default(),
         })
     }
 
@@ -210,6 +214,7 @@ impl CheckpointWriter {
             transactions: self.transactions,
             frames: self.frames,
             frame_bytes: self.frame_bytes,
+            changes: self.changes,
         })
     }
 }

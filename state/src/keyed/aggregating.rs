@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use tailwater_core::{Aggregate, Key, Result};
 
 use super::{Lasting, Now, Stamp, StatePart, Ttl, Value};
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, TrackedState};
+use crate::{Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, TrackedState};
 
 /// One accumulator `A` for each key, which records `T` are added to; it starts as its type's
 /// default.
@@ -81,6 +81,10 @@ impl<K: Key, T: 'static, A: Aggregate<T> + Default, S: Stamp> TrackedState
 {
     fn declaration(&self) -> Declaration {
         self.value.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.value.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

@@ -4,7 +4,9 @@ use tailwater_core::{Key, Record, Result, stable_hash};
 
 use super::ttl::Life;
 use super::{CurrentKey, Kept, Lasting, Now, Stamp, StatePart, Ttl};
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
+use crate::{
+    Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState,
+};
 
 /// The bytes of a chunk's elements, about: what an append writes again in the next checkpoint.
 const CHUNK_BYTES: usize = 1 << 10;
@@ -346,6 +348,10 @@ impl<K: Key, V: Record, S: Stamp> StatePart<K> for List<K, V, S> {
 impl<K: Key, V: Record, S: Stamp> TrackedState for List<K, V, S> {
     fn declaration(&self) -> Declaration {
         self.table.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.table.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

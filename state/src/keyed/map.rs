@@ -7,7 +7,9 @@ use tailwater_core::{Key, Record, Result, stable_hash};
 use super::ttl::Life;
 use super::{CurrentKey, Kept, Lasting, Now, Stamp, StatePart, Ttl};
 use crate::budget::Held;
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
+use crate::{
+    Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState,
+};
 
 /// A map for each key, in the order of its own keys.
 ///
@@ -330,6 +332,10 @@ impl<K: Key, E: Key + Ord, V: Record, S: Stamp> StatePart<K> for Map<K, E, V, S>
 impl<K: Key, E: Key + Ord, V: Record, S: Stamp> TrackedState for Map<K, E, V, S> {
     fn declaration(&self) -> Declaration {
         self.table.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.table.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

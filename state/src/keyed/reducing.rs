@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use tailwater_core::{Key, Record, Result};
 
 use super::{Lasting, Now, Stamp, StatePart, Ttl, Value};
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, TrackedState};
+use crate::{Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, TrackedState};
 
 /// How two values become one.
 pub trait Reducer<V>: Send + 'static {
@@ -118,6 +118,10 @@ impl<K: Key, V: Record, R: Reducer<V>, S: Stamp> StatePart<K> for Reducing<K, V,
 impl<K: Key, V: Record, R: Reducer<V>, S: Stamp> TrackedState for Reducing<K, V, R, S> {
     fn declaration(&self) -> Declaration {
         self.value.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.value.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

@@ -8,7 +8,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 use tailwater_core::{Describe, Fault, Key, Result, Timestamp, fault, stable_hash};
 
 use crate::budget::Held;
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
+use crate::{
+    Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState,
+};
 
 /// What a timer goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Archive, Serialize, Deserialize, Describe)]
@@ -191,6 +193,10 @@ impl<K: Key> Timers<K> {
 impl<K: Key> TrackedState for Timers<K> {
     fn declaration(&self) -> Declaration {
         self.set.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.set.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

@@ -4,7 +4,9 @@ use tailwater_core::{Key, Record, Result, stable_hash};
 
 use super::ttl::Life;
 use super::{CurrentKey, Kept, Lasting, Now, Stamp, StatePart, Ttl};
-use crate::{Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState};
+use crate::{
+    Changes, Declaration, Drain, Frame, SnapshotKind, StateContext, StateTable, TrackedState,
+};
 
 /// One value for each key, or none.
 ///
@@ -209,6 +211,10 @@ impl<K: Key, V: Record, S: Stamp> StatePart<K> for Value<K, V, S> {
 impl<K: Key, V: Record, S: Stamp> TrackedState for Value<K, V, S> {
     fn declaration(&self) -> Declaration {
         self.table.declaration()
+    }
+
+    fn changes(&self) -> Changes {
+        self.table.changes()
     }
 
     fn begin(&mut self, state: u16, kind: SnapshotKind) {

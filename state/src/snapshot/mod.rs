@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use tailwater_core::{Result, Schema};
 
-use crate::changes::{Declaration, Frame};
+use crate::changes::{Changes, Declaration, Frame};
 
 pub use memory::MemorySnapshot;
 pub use reader::{Findings, SnapshotReader};
@@ -60,6 +60,8 @@ pub struct TrackedPart {
     pub state: String,
     /// What its entries are.
     pub declaration: Declaration,
+    /// How much of it changed since the barrier before.
+    pub changes: Changes,
 }
 
 /// An operator's union list on one core: what a checkpoint must know to tell whether it is whole

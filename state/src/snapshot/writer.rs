@@ -85,9 +85,9 @@ impl SnapshotWriter {
         let index = u16::try_from(self.parts.tracked.len())
             .map_err(|_| Error::internal("a task has more than 65,535 tracked states"))?;
         let (operator, state) = (self.operator.clone(), state.to_owned());
-        let declaration = tracked.declaration();
+        let (declaration, changes) = (tracked.declaration(), tracked.changes());
         tracked.begin(index, self.kind);
-        self.parts.tracked.push(TrackedPart { operator, state, declaration });
+        self.parts.tracked.push(TrackedPart { operator, state, declaration, changes });
         Ok(())
     }
 

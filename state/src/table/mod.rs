@@ -407,6 +407,7 @@ fn get_or_insert<'a, K: Eq, V>(
             area.set_bit(Map::Occupied, index);
             area.set_bit(map_of(mark), index);
             *len += 1;
+            tracking.changed += 1;
             break;
         }
         index = (index + 1) & area.mask();

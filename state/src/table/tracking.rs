@@ -24,7 +24,8 @@ use tailwater_core::{
 use crate::archive::Whose;
 use crate::arena::LINE;
 use crate::changes::{
-    Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind, TrackedState,
+    Changes, Declaration, Drain, EVERY_GROUP, Frame, GroupRange, Payload, SnapshotKind,
+    TrackedState,
 };
 use crate::prefetch::prefetch_line;
 use crate::slab::Slab;
@@ -117,6 +118,8 @@ pub(super) struct Tracking<K, V> {
     stale: Capture,
     error: Option<Error>,
     scratch: AlignedVec,
+    /// Entries that were made or changed in this epoch.
+    pub(super) changed: usize,
 }
 
 impl<K, V> Tracking<K, V> {
@@ -135,6 +138,7 @@ impl<K, V> Tracking<K, V> {
             stale: Capture::default(),
             error: None,
             scratch: AlignedVec::new(),
+            changed: 0,
         }
     }
 
@@ -161,7 +165,7 @@ impl<K, V> Tracking<K, V> {
     /// As new: the store knows nothing of the table.
     pub(super) fn reset(&mut self) {
         assert!(self.phase == Phase::Idle, "a table that waits for its drain is not used again");
-        (self.write, self.trim) = (None, None);
+        (self.write, self.trim, self.changed) = (None, None, 0);
         (self.tombstones, self.leaving) = (Capture::default(), Capture::default());
     }
 
@@ -198,6 +202,7 @@ impl<K, V> Tracking<K, V> {
         }
         area.set_tag(index, (area.tag(index) & !MARKS) | mark);
         area.set_bit(map_of(mark), index);
+        self.changed += 1;
     }
 
     /// The tag that an entry gets that moves to a place which the walk under way did or did not yet
@@ -491,12 +496,16 @@ impl<K: Key, V: Record> TrackedState for StateTable<K, V> {
         Declaration { key: Schema::of::<K>(), value: Schema::of::<V>(), namespaced }
     }
 
+    fn changes(&self) -> Changes {
+        Changes { changed: self.tracking.changed, entries: self.len }
+    }
+
     fn begin(&mut self, state: u16, kind: SnapshotKind) {
         assert!(!self.is_draining(), "the drain of the barrier before is not finished");
         self.become_known();
         self.mark = other(self.mark);
         let Self { area, old, tracking, .. } = self;
-        tracking.state = state;
+        (tracking.state, tracking.changed) = (state, 0);
         tracking.phase = match kind {
             SnapshotKind::Incremental => Phase::Changed,
             SnapshotKind::Full => Phase::Everything,

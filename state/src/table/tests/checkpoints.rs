@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tailwater_core::{ErrorKind, KeyGroups, stable_hash};
 
-use crate::changes::{Chunk, Drain, Frames, Payload, SnapshotKind, TrackedState};
+use crate::changes::{Changes, Chunk, Drain, Frames, Payload, SnapshotKind, TrackedState};
 use crate::testing::{FromNumber, Store, expected};
 use crate::{Budget, StateContext, StateTable};
 
@@ -183,6 +183,22 @@ fn two_barriers_without_a_drain_are_refused() {
     insert(&mut table, 1);
     table.begin(0, SnapshotKind::Incremental);
     table.begin(0, SnapshotKind::Incremental);
+}
+
+#[test]
+fn each_entry_that_changed_counts_once_until_the_next_barrier() {
+    let changes = |changed, entries| Changes { changed, entries };
+    let mut table = StateTable::detached();
+    (0..1_000).for_each(|key| insert(&mut table, key));
+    assert_eq!(table.changes(), changes(1_000, 1_000));
+    for kind in [SnapshotKind::Full, SnapshotKind::Incremental] {
+        assert!(frames(&mut table, kind) > 0);
+        assert_eq!(table.changes(), changes(0, table.len()));
+        let known = table.len() as u64;
+        (0..30).chain(0..30).for_each(|key| insert(&mut table, key));
+        (known..known + 5).for_each(|key| insert(&mut table, key));
+        assert_eq!(table.changes(), changes(35, known as usize + 5));
+    }
 }
 
 #[test]
