@@ -1,4 +1,4 @@
-//! Which segments of a chain to merge next: a pure function of their lengths.
+//! Which segments of a chain to merge next, and when to begin it anew: pure functions.
 
 use std::ops::Range;
 
